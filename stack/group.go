@@ -1,0 +1,495 @@
+package stack
+
+import (
+	"errors"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"maestro/wire"
+)
+
+// Errors of a group's downcalls.
+var (
+	ErrNotJoined  = errors.New("stack: not a member of the group")
+	ErrJoined     = errors.New("stack: already a member of the group")
+	ErrBlocked    = errors.New("stack: blocked by a view change")
+	ErrWouldBlock = errors.New("stack: send buffer full")
+	ErrTooLarge   = errors.New("stack: message too large")
+	ErrNotMember  = errors.New("stack: not a member of the view")
+	ErrClosed     = errors.New("stack: closed")
+)
+
+// App is the application above a group. Its methods are called from within the
+// group's own: they take note, and call back into the group later.
+type App interface {
+	Hooks
+	// Deliver hands over a message of the current view. Epoch, m.From and m.Seq
+	// are for Consumed, which must be called once the message has been dealt
+	// with; until then its sender's window stays narrowed by it.
+	Deliver(epoch uint64, m *Msg)
+	// Stop asks the application to stop sending. It answers by Stopped.
+	Stop()
+	// View tells that a view has been installed; messages delivered from now on
+	// are messages of that view, and sending is possible.
+	View(epoch uint64, v *View)
+	// Exit is the last call: the member is out. err is nil after Leave.
+	Exit(err error)
+	// Writable tells that a send that would have blocked may be tried again.
+	Writable()
+	// Note is a line for people.
+	Note(text string)
+}
+
+// Driver is what a group needs of the world around it.
+type Driver interface {
+	// Transmit sends datagrams, each of seg bytes but the last, to one address,
+	// or to the whole group if to is the zero value. The bytes are borrowed.
+	Transmit(to netip.AddrPort, b []byte, seg int)
+}
+
+// Group is one member of one group, across views: a deterministic state
+// machine. A driver calls Advance with the time, then any of the other methods,
+// then EndTurn, all from one place at a time.
+type Group struct {
+	cfg    Config
+	conn   uint64
+	driver Driver
+	app    App
+	pool   *wire.Pool
+	rand   *rand.Rand
+	now    Time
+	epoch  uint64 // counts installed stacks
+	cur    *Stack
+	ended  []ended
+	stash  []stashed
+
+	state    state
+	stopping bool // between Stop and the next view
+	stopped  bool // the application has stopped
+	stopAt   Time
+	install  *Install
+	counters Counters
+	msg      Msg
+	noticed  map[netip.AddrPort]Time // when a stranger was last answered
+}
+
+type state int
+
+const (
+	idle state = iota
+	joined
+	leaving
+	out
+)
+
+// ended is a view that is over: its stack still serves repairs.
+type ended struct {
+	stack    *Stack
+	decision []byte
+	next     *wire.Decision
+	until    Time
+}
+
+// stashed is a datagram of a view that may be about to be installed.
+type stashed struct {
+	d Datagram
+}
+
+const (
+	maxStash = 256
+	maxEnded = 4
+)
+
+// NewGroup makes a member that has not joined yet. The random source is the
+// group's own from then on.
+func NewGroup(cfg Config, driver Driver, app App, pool *wire.Pool, rnd *rand.Rand) (*Group, error) {
+	if err := cfg.Fill(); err != nil {
+		return nil, err
+	}
+	g := &Group{cfg: cfg, driver: driver, app: app, pool: pool, rand: rnd,
+		noticed: map[netip.AddrPort]Time{}}
+	g.conn = wire.ConnID(cfg.Group, cfg.KeyEpoch, wire.ViewID{}, cfg.StackName)
+	return g, nil
+}
+
+// Now, Rand, Pool, Config, GroupConn, Hooks and Counters make a Group the Env
+// of its stacks.
+
+// Now is the time of the current input.
+func (g *Group) Now() Time { return g.now }
+
+// Rand is the group's random source.
+func (g *Group) Rand() *rand.Rand { return g.rand }
+
+// Pool is where buffers come from.
+func (g *Group) Pool() *wire.Pool { return g.pool }
+
+// Config is the configuration with its defaults filled in.
+func (g *Group) Config() *Config { return &g.cfg }
+
+// GroupConn is the connection id of datagrams that belong to no view.
+func (g *Group) GroupConn() uint64 { return g.conn }
+
+// Hooks are the application's.
+func (g *Group) Hooks() Hooks { return g.app }
+
+// Counters are the group's counters, its own; copy them to keep them.
+func (g *Group) Counters() *Counters { return &g.counters }
+
+// Transmit sends datagrams and counts them.
+func (g *Group) Transmit(to netip.AddrPort, b []byte, seg int) {
+	k := wire.Kind(b[2]) % wire.KindCount
+	g.counters.PacketsOut[k] += uint64((len(b) + seg - 1) / seg)
+	g.counters.BytesOut[k] += uint64(len(b))
+	g.driver.Transmit(to, b, seg)
+}
+
+// Deliver passes a message to the application.
+func (g *Group) Deliver(s *Stack, m *Msg) {
+	if s != g.cur || s.retired {
+		return
+	}
+	g.counters.MessagesIn++
+	g.counters.MessageBytesIn += uint64(len(m.Data))
+	g.app.Deliver(g.epoch, m)
+}
+
+// Told handles what concerns the group of what layers tell each other.
+func (g *Group) Told(s *Stack, e Event) {
+	if s != g.cur {
+		return
+	}
+	switch e := e.(type) {
+	case Stop:
+		g.stopping, g.stopAt = true, g.now
+		if s.view.Private {
+			g.Stopped()
+			return
+		}
+		g.app.Stop()
+	case Install:
+		g.install = &e
+	case Left:
+		g.install = nil
+		g.retire(e.Decision, e.Raw)
+		g.exit(nil)
+	case Writable:
+		g.app.Writable()
+	case Note:
+		g.app.Note(e.Text)
+	}
+}
+
+// Join begins to look for the group. The first View tells that it was found or
+// founded.
+func (g *Group) Join() error {
+	if g.state != idle {
+		return ErrJoined
+	}
+	g.state = joined
+	self := wire.Member{ID: g.cfg.Self, Addr: g.cfg.Addr, RecvBuf: uint32(g.cfg.RecvBuf),
+		Attr: g.app.Attr()}
+	v := &View{Group: g.cfg.Group, Private: true, Together: []bool{true},
+		View: wire.View{ID: wire.ViewID{Coord: g.cfg.Self}, Members: []wire.Member{self}}}
+	g.cur = New(g, v, g.cfg.Layers)
+	g.settle()
+	return nil
+}
+
+// Leave begins to leave the group; Exit tells that it is done.
+func (g *Group) Leave() error {
+	if g.state != joined {
+		return ErrNotJoined
+	}
+	g.state = leaving
+	if g.cur.view.Private {
+		g.exit(nil)
+		return nil
+	}
+	g.cur.Tell(Leave{})
+	g.settle()
+	return nil
+}
+
+// Leaving reports whether Leave has been called.
+func (g *Group) Leaving() bool { return g.state == leaving }
+
+func (g *Group) exit(err error) {
+	if g.state == out {
+		return
+	}
+	g.state = out
+	g.app.Exit(err)
+}
+
+// Out reports whether the member is out of the group for good.
+func (g *Group) Out() bool { return g.state == out }
+
+// Close gives back all buffers. The group is of no use afterwards.
+func (g *Group) Close() {
+	g.state = out
+	for _, e := range g.ended {
+		e.stack.Close()
+	}
+	g.ended = nil
+	g.dropStash()
+	if g.cur != nil {
+		g.cur.Close()
+	}
+}
+
+// Cast multicasts a message, head and data together, to the current view. The
+// group copies; the caller keeps its memory. Kind is below FirstStackKind.
+func (g *Group) Cast(kind uint8, head, data []byte) error { return g.send(All, kind, head, data) }
+
+// Send sends a message to one member of the current view, by rank.
+func (g *Group) Send(to int, kind uint8, head, data []byte) error {
+	if g.cur == nil || to < 0 || to >= len(g.cur.view.Members) {
+		return ErrNotMember
+	}
+	return g.send(to, kind, head, data)
+}
+
+func (g *Group) send(to int, kind uint8, head, data []byte) error {
+	if err := g.ready(len(head) + len(data)); err != nil {
+		return err
+	}
+	if to == All && g.cur.log.Bytes() > g.cfg.SendBuffer {
+		return ErrWouldBlock
+	}
+	g.counters.MessagesOut++
+	g.counters.MessageBytesOut += uint64(len(head) + len(data))
+	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: to, Head: head, Data: data}
+	g.cur.Down(&g.msg)
+	return nil
+}
+
+func (g *Group) ready(n int) error {
+	switch {
+	case g.state == idle || g.state == out || g.cur.view.Private:
+		return ErrNotJoined
+	case g.stopped:
+		return ErrBlocked
+	case n > g.cfg.MaxMessage:
+		return ErrTooLarge
+	}
+	return nil
+}
+
+// Claim returns room for a cast of n bytes in the send log, for the caller to
+// fill in and Commit before anything else is sent.
+func (g *Group) Claim(n int) ([]byte, error) {
+	if err := g.ready(n); err != nil {
+		return nil, err
+	}
+	if g.cur.log.Bytes() > g.cfg.SendBuffer {
+		return nil, ErrWouldBlock
+	}
+	return g.cur.log.Claim(n), nil
+}
+
+// Commit casts the first n bytes of the room that was claimed.
+func (g *Group) Commit(kind uint8, n int) error {
+	if g.cur == nil || !g.cur.log.Claimed() {
+		return ErrNotJoined
+	}
+	g.counters.MessagesOut++
+	g.counters.MessageBytesOut += uint64(n)
+	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: All, Claimed: true, Seq: uint64(n)}
+	g.cur.Down(&g.msg)
+	return nil
+}
+
+// Stopped tells that the application has stopped sending, as it was asked.
+func (g *Group) Stopped() {
+	if g.stopping && !g.stopped {
+		g.stopped = true
+		g.cur.Tell(Stopped{})
+		g.settle()
+	}
+}
+
+// Consumed tells that the application has done with a stream's messages up to
+// segment seq of an epoch.
+func (g *Group) Consumed(epoch uint64, from int, sends bool, seq uint64) {
+	if epoch == g.epoch && g.cur != nil && g.state != out {
+		g.cur.Tell(Consumed{from, sends, seq})
+		g.settle()
+	}
+}
+
+// RequestView asks for a new view with the same members.
+func (g *Group) RequestView(why string) {
+	if g.cur != nil && !g.cur.view.Private {
+		g.cur.Tell(Change{why})
+		g.settle()
+	}
+}
+
+// Suspect takes a member for failed.
+func (g *Group) Suspect(rank int, why string) {
+	if g.cur != nil {
+		g.cur.Tell(Suspect{rank, why})
+		g.settle()
+	}
+}
+
+// Unreachable tells that the kernel says that nobody listens at an address.
+func (g *Group) Unreachable(addr netip.AddrPort) {
+	if g.cur == nil || g.state == out {
+		return
+	}
+	if r := g.cur.view.RankAt(addr); r >= 0 && r != g.cur.view.Rank {
+		g.counters.Unreachable++
+		g.Suspect(r, "port unreachable")
+	}
+}
+
+// View is the current view, nil before Join.
+func (g *Group) View() *View {
+	if g.cur == nil {
+		return nil
+	}
+	return g.cur.view
+}
+
+// Epoch counts installed views.
+func (g *Group) Epoch() uint64 { return g.epoch }
+
+// Busy reports whether a burst's worth of bytes waits to be transmitted.
+func (g *Group) Busy() bool { return g.cur != nil && g.cur.log.Unsent() >= maxBusy }
+
+const maxBusy = 60 << 10
+
+// Advance sets the time and serves the deadlines that have come. Times must
+// not decrease.
+func (g *Group) Advance(now Time) {
+	g.now = max(now, g.now)
+	for i := 0; i < len(g.ended); {
+		if e := &g.ended[i]; e.until <= g.now {
+			e.stack.Close()
+			g.ended = append(g.ended[:i], g.ended[i+1:]...)
+			continue
+		}
+		g.ended[i].stack.Expire()
+		i++
+	}
+	if g.cur != nil && g.state != out {
+		g.cur.Expire()
+		g.settle()
+	}
+}
+
+// EndTurn sends what the turn has gathered.
+func (g *Group) EndTurn() {
+	if g.cur != nil && g.state != out {
+		g.cur.EndTurn()
+		g.settle()
+	}
+}
+
+// Next is when Advance must be called at the latest.
+func (g *Group) Next() Time {
+	next := Never
+	if g.cur != nil && g.state != out {
+		next = g.cur.Next()
+	}
+	for i := range g.ended {
+		next = min(next, g.ended[i].until, g.ended[i].stack.Next())
+	}
+	return next
+}
+
+// settle installs views until none is waiting.
+func (g *Group) settle() {
+	for g.install != nil && g.state != out {
+		in := g.install
+		g.install = nil
+		g.next(in)
+	}
+}
+
+// next replaces the stack by one for the next view.
+func (g *Group) next(in *Install) {
+	old := g.cur
+	g.retire(in.Decision, in.Raw)
+	v := g.viewOf(in.Decision, old.view)
+	g.epoch++
+	g.counters.Views++
+	if g.stopping && !old.view.Private {
+		d := uint64(g.now.Sub(g.stopAt))
+		g.counters.ViewNanosLast = d
+		g.counters.ViewNanosTotal += d
+		g.counters.BlockedNanos += d
+	}
+	g.stopping, g.stopped = false, false
+	g.cur = New(g, v, g.cfg.Layers)
+	g.app.View(g.epoch, v)
+	if g.state == leaving {
+		g.cur.Tell(Leave{})
+	}
+	g.replay()
+}
+
+// retire keeps the current stack for those who have not left its view yet.
+func (g *Group) retire(d *wire.Decision, raw []byte) {
+	g.cur.Retire()
+	g.ended = append(g.ended, ended{g.cur, raw, d, g.now.Add(g.cfg.Linger)})
+	if len(g.ended) > maxEnded {
+		g.ended[0].stack.Close()
+		g.ended = append(g.ended[:0], g.ended[1:]...)
+	}
+}
+
+func (g *Group) viewOf(d *wire.Decision, old *View) *View {
+	v := &View{View: d.Next, Group: g.cfg.Group, Prev: old.ID}
+	v.Rank = v.RankOf(g.cfg.Self)
+	v.Together = make([]bool, len(v.Members))
+	for i := range v.Members {
+		v.Together[i] = old.RankOf(v.Members[i].ID) >= 0
+	}
+	if old.Private {
+		v.Prev = wire.ViewID{}
+	}
+	return v
+}
+
+// replay hands stashed datagrams to the new view.
+func (g *Group) replay() {
+	stash := g.stash
+	g.stash = nil
+	for i := range stash {
+		if stash[i].d.Conn == g.cur.conn {
+			g.cur.Receive(&stash[i].d)
+		}
+		stash[i].d.Buf.Drop()
+	}
+}
+
+func (g *Group) dropStash() {
+	for i := range g.stash {
+		g.stash[i].d.Buf.Drop()
+	}
+	g.stash = nil
+}
+
+// notice reports whether a stranger may be answered now, at most every 20 ms.
+func (g *Group) notice(a netip.AddrPort) bool {
+	if t, ok := g.noticed[a]; ok && g.now.Sub(t) < 20*time.Millisecond {
+		return false
+	}
+	if len(g.noticed) >= wire.MaxMembers {
+		clear(g.noticed)
+	}
+	g.noticed[a] = g.now
+	return true
+}
+
+// Dump prints the state of the group and its layers.
+func (g *Group) Dump() string {
+	if g.cur == nil {
+		return "not joined\n"
+	}
+	return g.cur.Dump()
+}

@@ -1,0 +1,208 @@
+package stack
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"net/netip"
+	"time"
+
+	"maestro/wire"
+)
+
+// Time is a point in time, in nanoseconds since the driver's own epoch.
+type Time int64
+
+// Never is later than every time.
+const Never Time = math.MaxInt64
+
+// Add returns t + d.
+func (t Time) Add(d time.Duration) Time { return t + Time(d) }
+
+// Sub returns t - u.
+func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
+
+// All is the destination of a cast.
+const All = -1
+
+// Kinds of messages from FirstStackKind up belong to layers; those below are
+// the application's and pass through the stack unread.
+const (
+	FirstStackKind uint8 = 0xF0
+	KindOrder      uint8 = 0xF0 // total order: the sequencer's decisions
+)
+
+// Msg is a message, or below the packing layer a segment, on its way through a
+// stack. It is borrowed for the call. Data lies in Buf, which Keep extends the
+// life of; where Buf is nil, Data is memory that nobody reuses.
+type Msg struct {
+	Kind uint8
+	From int // rank of its sender
+	To   int // rank of its receiver, All for a cast
+	// Seq is the number of the segment in which the message ends: consuming
+	// the message consumes its stream up to there.
+	Seq  uint64
+	Head []byte // going down: bytes to put before Data
+	Data []byte
+	Buf  *wire.Buf
+	// Claimed says that Data is already in the send log.
+	Claimed bool
+}
+
+// Datagram is one datagram of this view for the layer that speaks its kind.
+type Datagram struct {
+	wire.Header
+	From netip.AddrPort
+	Body []byte // borrowed, in Buf
+	Buf  *wire.Buf
+}
+
+// Layer is one protocol for the life of one view.
+type Layer interface {
+	// Down takes a message on its way to the wire.
+	Down(m *Msg)
+	// Up takes a message on its way to the application.
+	Up(m *Msg)
+	// Event takes what another layer or the group has told.
+	Event(e Event)
+	// Receive takes a datagram of one of the kinds that the layer's Maker names.
+	Receive(d *Datagram)
+	// Expire is called when the deadline has come.
+	Expire()
+}
+
+// Flusher is a layer that has work to do once at the end of each turn, when all
+// input that was there has been handled: acknowledge, seal, transmit. Flushers
+// run from the top of the stack down.
+type Flusher interface{ Flush() }
+
+// Retirer is a layer that goes on serving after its view has ended. Only the
+// kinds of datagrams that it names reach it then.
+type Retirer interface{ Retired() []wire.Kind }
+
+// Closer is a layer that holds buffers. Close gives them back.
+type Closer interface{ Close() }
+
+// Dumper is a layer that can print its state, for people.
+type Dumper interface{ Dump() string }
+
+// Wire is what the lowest layer offers to all others: datagrams to peers.
+type Wire interface {
+	Layer
+	// CastControl multicasts a control message of this view.
+	CastControl(kind wire.Kind, seq uint64, body []byte)
+	// SendControl sends a control message to one member of this view.
+	SendControl(to int, kind wire.Kind, seq uint64, body []byte)
+	// CastForeign multicasts a control message to members of other views too.
+	CastForeign(kind wire.Kind, body []byte)
+	// SendForeign sends a control message outside of any view.
+	SendForeign(to netip.AddrPort, kind wire.Kind, body []byte)
+	// Burst transmits framed segments, all of seg bytes but the last.
+	Burst(to int, b []byte, seg int)
+}
+
+// Maker makes a layer for each view and says what it is.
+type Maker struct {
+	Name  string
+	Needs Props       // what must be given below
+	Gives Props       // what it gives above
+	Kinds []wire.Kind // datagrams that it speaks
+	New   func(p *Port) Layer
+}
+
+// Port is a layer's place in its stack. A layer embeds it; its methods are the
+// pass-through defaults of Layer and the ways to reach the others.
+type Port struct {
+	stack    *Stack
+	name     string
+	below    Layer
+	above    Layer
+	deadline Time
+}
+
+// Down passes the message on.
+func (p *Port) Down(m *Msg) { p.below.Down(m) }
+
+// Up passes the message on.
+func (p *Port) Up(m *Msg) { p.above.Up(m) }
+
+// Event ignores the event.
+func (p *Port) Event(Event) {}
+
+// Receive drops a datagram that the layer does not speak.
+func (p *Port) Receive(*Datagram) { p.stack.counters.Malformed++ }
+
+// Expire panics: a deadline that nobody serves is a bug.
+func (p *Port) Expire() { panic("stack: " + p.name + " set a deadline and does not serve it") }
+
+// PassDown hands a message to the layer below.
+func (p *Port) PassDown(m *Msg) { p.below.Down(m) }
+
+// PassUp hands a message to the layer above.
+func (p *Port) PassUp(m *Msg) { p.above.Up(m) }
+
+// Tell gives an event to all layers and to the group.
+func (p *Port) Tell(e Event) { p.stack.tell(e) }
+
+// Ask gives a query to all layers at once; when it returns, those that know the
+// answer have filled it in.
+func (p *Port) Ask(q Query) { p.stack.Ask(q) }
+
+// Now is the time of the current input.
+func (p *Port) Now() Time { return p.stack.env.Now() }
+
+// Rand is the group's random source.
+func (p *Port) Rand() *rand.Rand { return p.stack.env.Rand() }
+
+// View is the view of this stack.
+func (p *Port) View() *View { return p.stack.view }
+
+// Me is this member's rank.
+func (p *Port) Me() int { return p.stack.view.Rank }
+
+// N is the number of members.
+func (p *Port) N() int { return len(p.stack.view.Members) }
+
+// Pool is where buffers come from.
+func (p *Port) Pool() *wire.Pool { return p.stack.env.Pool() }
+
+// Log is the send log of this member's multicast stream. Packing writes it,
+// flow control opens its window, reliable multicast transmits it.
+func (p *Port) Log() *wire.Log { return p.stack.log }
+
+// Wire is the lowest layer.
+func (p *Port) Wire() Wire { return p.stack.wire }
+
+// CastControl multicasts a control message of this view.
+func (p *Port) CastControl(kind wire.Kind, seq uint64, body []byte) {
+	p.stack.wire.CastControl(kind, seq, body)
+}
+
+// SendControl sends a control message to one member.
+func (p *Port) SendControl(to int, kind wire.Kind, seq uint64, body []byte) {
+	p.stack.wire.SendControl(to, kind, seq, body)
+}
+
+// Transmit hands finished datagrams to the driver; for the lowest layer.
+func (p *Port) Transmit(to netip.AddrPort, b []byte, seg int) { p.stack.env.Transmit(to, b, seg) }
+
+// Conn is the connection id of this view, and group the one outside views.
+func (p *Port) Conn() (view, group uint64) { return p.stack.conn, p.stack.env.GroupConn() }
+
+// Route hands a datagram to the layer that speaks its kind.
+func (p *Port) Route(d *Datagram) { p.stack.routeTo(d) }
+
+// Counters are the stack's counters, for layers to add to.
+func (p *Port) Counters() *Counters { return p.stack.counters }
+
+// SetDeadline asks for Expire at t; Never takes it back. There is one deadline
+// a layer.
+func (p *Port) SetDeadline(t Time) { p.deadline = t }
+
+// Deadline is the deadline set.
+func (p *Port) Deadline() Time { return p.deadline }
+
+// Broken reports a contradiction of this member's own state: a bug, not input.
+func (p *Port) Broken(format string, args ...any) {
+	panic(fmt.Sprintf("stack: %s in view %v: %s", p.name, p.stack.view.ID, fmt.Sprintf(format, args...)))
+}

@@ -1,0 +1,185 @@
+package stack
+
+import (
+	"net/netip"
+
+	"maestro/wire"
+)
+
+// Receive takes what the network gave. The group keeps what it needs; the
+// caller drops its own reference to p.Buf afterwards. Whatever is not for this
+// group, or not in a form that a member sends, is dropped and counted.
+func (g *Group) Receive(p *wire.Packet) {
+	if p.From == g.cfg.Addr || p.Seg <= 0 {
+		return
+	}
+	d := Datagram{From: p.From, Buf: p.Buf}
+	for b := p.Data; len(b) > 0; {
+		n := min(p.Seg, len(b))
+		if g.cur == nil || g.state == out && len(g.ended) == 0 {
+			return
+		}
+		if !d.Parse(b[:n]) {
+			g.counters.Malformed++
+		} else {
+			d.Body = b[wire.HeaderLen:n]
+			g.counters.PacketsIn[d.Kind]++
+			g.counters.BytesIn[d.Kind] += uint64(n)
+			g.dispatch(&d)
+		}
+		b = b[n:]
+	}
+}
+
+// dispatch finds the view that a datagram belongs to by its connection id.
+func (g *Group) dispatch(d *Datagram) {
+	switch d.Conn {
+	case g.cur.conn:
+		g.cur.Receive(d)
+		g.settle()
+	case g.conn:
+		g.foreign(d)
+		g.settle()
+	default:
+		g.other(d)
+	}
+}
+
+// foreign handles datagrams that belong to no view.
+func (g *Group) foreign(d *Datagram) {
+	switch d.Kind {
+	case wire.KindPresence, wire.KindMerge, wire.KindMergeDeny, wire.KindDecision:
+		if g.state != out {
+			g.cur.Foreign(d)
+		}
+	case wire.KindDecided:
+		for i := range g.ended {
+			g.ended[i].stack.Foreign(d)
+		}
+		g.cur.Foreign(d)
+	case wire.KindQuery:
+		g.query(d)
+	case wire.KindExcluded:
+		var m wire.ViewRef
+		if m.Parse(d.Body) != nil {
+			g.counters.Malformed++
+			return
+		}
+		if m.View == g.cur.view.ID && g.state != out {
+			g.cur.Tell(Gone{m.Now, m.Members})
+		}
+	default:
+		g.counters.Malformed++
+	}
+}
+
+// other handles datagrams of views other than the current one.
+func (g *Group) other(d *Datagram) {
+	for i := range g.ended {
+		e := &g.ended[i]
+		if d.Conn != e.stack.conn {
+			continue
+		}
+		e.stack.Receive(d)
+		g.straggler(e, d)
+		return
+	}
+	if g.state == out {
+		return
+	}
+	g.counters.OtherView++
+	rank := g.cur.view.RankAt(d.From)
+	if rank >= 0 {
+		g.cur.Tell(Foreign{rank})
+		g.settle()
+		if d.Conn == g.cur.conn {
+			g.cur.Receive(d)
+			g.settle()
+			return
+		}
+	}
+	if (rank >= 0 || g.stopping || g.cur.view.Private) && len(g.stash) < maxStash {
+		d.Buf.Keep()
+		g.stash = append(g.stash, stashed{*d})
+		g.counters.Stashed++
+	}
+}
+
+// straggler tells a member that still speaks an ended view what became of it.
+func (g *Group) straggler(e *ended, d *Datagram) {
+	if int(d.Sender) >= len(e.stack.view.Members) || !g.chatty(d.Kind) {
+		return
+	}
+	m := &e.stack.view.Members[d.Sender]
+	if m.Addr != d.From || !g.notice(d.From) {
+		return
+	}
+	g.answer(e, m.ID, d.From)
+}
+
+// chatty tells the kinds of datagrams that a member which has left a view
+// behind does not send in it any more.
+func (g *Group) chatty(k wire.Kind) bool {
+	switch k {
+	case wire.KindHeartbeat, wire.KindBlock, wire.KindFlushOk, wire.KindSuspect, wire.KindCast,
+		wire.KindAnnounce, wire.KindLeave:
+		return true
+	}
+	return false
+}
+
+// query answers a member that asks what became of a view.
+func (g *Group) query(d *Datagram) {
+	var m wire.ViewRef
+	if m.Parse(d.Body) != nil || len(m.Members) != 1 {
+		g.counters.Malformed++
+		return
+	}
+	for i := range g.ended {
+		e := &g.ended[i]
+		if e.has(m.View) {
+			g.answer(e, m.Members[0], d.From)
+			return
+		}
+	}
+	// The view is not one of ours: if we have gone on without the asker, say so.
+	if g.state == joined && !g.cur.view.Private && g.cur.view.ID != m.View &&
+		g.cur.view.RankOf(m.Members[0]) < 0 {
+		g.excluded(m.View, d.From)
+	}
+}
+
+func (e *ended) has(v wire.ViewID) bool {
+	for i := range e.next.Parties {
+		if e.next.Parties[i].View == v {
+			return true
+		}
+	}
+	return false
+}
+
+// answer sends a straggler the decision that ended its view, or tells it that
+// the others have gone on without it.
+func (g *Group) answer(e *ended, who wire.Endpoint, to netip.AddrPort) {
+	for i := range e.next.Next.Members {
+		if e.next.Next.Members[i].ID == who {
+			g.sendForeign(to, wire.KindDecision, e.decision)
+			return
+		}
+	}
+	g.excluded(e.stack.view.ID, to)
+}
+
+func (g *Group) excluded(v wire.ViewID, to netip.AddrPort) {
+	g.counters.Exclusions++
+	ref := wire.ViewRef{View: v, Now: g.cur.view.ID, Members: g.cur.view.Endpoints()}
+	g.sendForeign(to, wire.KindExcluded, ref.Append(nil))
+}
+
+func (g *Group) sendForeign(to netip.AddrPort, kind wire.Kind, body []byte) {
+	b := make([]byte, wire.HeaderLen, wire.HeaderLen+len(body))
+	h := wire.Header{Kind: kind, Sender: 0xFFFF, Conn: g.conn}
+	h.Put(b)
+	b = append(b, body...)
+	g.Transmit(to, b, len(b))
+}

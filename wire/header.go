@@ -1,0 +1,112 @@
+package wire
+
+import "encoding/binary"
+
+// Version is the version of the wire protocol. Datagrams of another version
+// are dropped and counted.
+const Version = 1
+
+// Magic is the first byte of every datagram.
+const Magic = 0x4D
+
+// HeaderLen is the length of the clear header of every datagram, in bytes.
+const HeaderLen = 24
+
+// TagLen is the room that an authenticated group's datagrams keep at their end
+// for the authentication tag (FlagSealed).
+const TagLen = 16
+
+// FlagSealed says that the datagram ends in an authentication tag.
+const FlagSealed = 1 << 0
+
+// Kind says what a datagram carries.
+type Kind uint8
+
+// The kinds of datagrams. Data and control share one header.
+const (
+	KindNone     Kind = iota
+	KindCast          // a segment of the sender's multicast stream
+	KindRepair        // a multicast segment sent again, possibly by another holder
+	KindNak           // the gaps of one multicast stream
+	KindAnnounce      // how far the sender's multicast stream goes
+	KindAck           // how far a receiver has got in one multicast stream
+	KindSend          // a segment of a point-to-point stream
+	KindSendNak       // the gaps of a point-to-point stream
+	KindSendAck       // how far a point-to-point stream has been received
+	KindSendMark      // how far a point-to-point stream goes
+	KindHeartbeat
+	KindProbe
+	KindSuspect
+	KindLeave
+	KindBlock
+	KindFlushOk
+	KindDecision
+	KindDecided
+	KindPresence
+	KindMerge
+	KindMergeDeny
+	KindQuery
+	KindExcluded
+	KindCount
+)
+
+var kindNames = [KindCount]string{
+	"none", "cast", "repair", "nak", "announce", "ack", "send", "sendnak", "sendack",
+	"sendmark", "heartbeat", "probe", "suspect", "leave", "block", "flushok", "decision",
+	"decided", "presence", "merge", "mergedeny", "query", "excluded",
+}
+
+// String is the kind's name as it appears in traces and metrics.
+func (k Kind) String() string {
+	if k < KindCount {
+		return kindNames[k]
+	}
+	return "unknown"
+}
+
+// Header is the clear header of a datagram:
+//
+//	 0      1        2     3      4        6      8            16           24
+//	+------+--------+-----+------+--------+------+------------+------------+---
+//	| 0x4D | version| kind| flags| sender |  low |   conn id  |     seq    | body
+//	+------+--------+-----+------+--------+------+------------+------------+---
+//
+// All integers are little-endian. Sender is the sender's rank in the view that
+// the connection id names. Low is, in a segment of a multicast stream, how far
+// behind Seq the stream is stable (65535: that far or farther).
+type Header struct {
+	Kind   Kind
+	Flags  uint8
+	Sender uint16
+	Low    uint16
+	Conn   uint64
+	Seq    uint64
+}
+
+// Put writes the header into the first HeaderLen bytes of b.
+func (h *Header) Put(b []byte) {
+	_ = b[HeaderLen-1]
+	b[0] = Magic
+	b[1] = Version
+	b[2] = byte(h.Kind)
+	b[3] = h.Flags
+	binary.LittleEndian.PutUint16(b[4:], h.Sender)
+	binary.LittleEndian.PutUint16(b[6:], h.Low)
+	binary.LittleEndian.PutUint64(b[8:], h.Conn)
+	binary.LittleEndian.PutUint64(b[16:], h.Seq)
+}
+
+// Parse reads a header from the start of a datagram. It reports false when the
+// datagram is too short, or not of this protocol and version.
+func (h *Header) Parse(b []byte) bool {
+	if len(b) < HeaderLen || b[0] != Magic || b[1] != Version {
+		return false
+	}
+	h.Kind = Kind(b[2])
+	h.Flags = b[3]
+	h.Sender = binary.LittleEndian.Uint16(b[4:])
+	h.Low = binary.LittleEndian.Uint16(b[6:])
+	h.Conn = binary.LittleEndian.Uint64(b[8:])
+	h.Seq = binary.LittleEndian.Uint64(b[16:])
+	return h.Kind > KindNone && h.Kind < KindCount
+}
