@@ -32,6 +32,8 @@ type Counters struct {
 	FlowLimited    uint64 // times that the window stopped a sender
 	BlockedNanos   uint64 // time senders were blocked by flushes
 
+	SocketDrops uint64 // datagrams dropped by the sockets, set by the driver
+
 	Suspicions     uint64
 	Unreachable    uint64 // suspicions that came from the kernel
 	SelfStalls     uint64 // times that this member itself was late

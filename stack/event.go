@@ -1,6 +1,10 @@
 package stack
 
-import "maestro/wire"
+import (
+	"time"
+
+	"maestro/wire"
+)
 
 // Event is what layers tell each other. Each kind is a struct of its own, so
 // that who speaks it can be found by searching for its name.
@@ -23,11 +27,12 @@ type Gone struct {
 // by election; nobody waits for them or hears them any more.
 type Fail struct{ Failed Set }
 
-// Lead says that this member coordinates what remains of the view.
+// Lead says that this member coordinates what remains of the view, and is to
+// begin a new ballot now, whatever is under way.
 type Lead struct{}
 
 // Change says that a new view is wanted although nobody failed. The coordinator
-// acts on it.
+// acts on it, unless a view change is under way already.
 type Change struct{ Why string }
 
 // Stop says that the flush has begun: the application is to stop sending.
@@ -51,15 +56,38 @@ type Flushed struct {
 	Replies []*wire.FlushOk // by rank, nil for the failed
 }
 
-// Decide says, at the coordinator, what follows; it is made known to all.
-type Decide struct{ Decision *wire.Decision }
+// Cut is how far the view's messages are delivered: all that the survivors
+// sent, and of the failed as much as any survivor has.
+func (f *Flushed) Cut(v *View, by int) wire.Party {
+	n := len(v.Members)
+	p := wire.Party{View: v.ID, Round: f.Round, By: uint16(by), Failed: f.Failed.Ranks(),
+		Cut: make([]uint64, n), Holder: make([]uint16, n)}
+	for s := range n {
+		p.Holder[s] = uint16(s)
+		if r := f.Replies[s]; r != nil && !f.Failed[s] {
+			p.Cut[s] = r.Sent
+			continue
+		}
+		for q, r := range f.Replies {
+			if r != nil && !f.Failed[q] && r.Recv[s] > p.Cut[s] {
+				p.Cut[s], p.Holder[s] = r.Recv[s], uint16(q)
+			}
+		}
+	}
+	return p
+}
 
 // Decided says that this member knows what follows. Its promises, its freeze
 // and its cut are now those of the decision.
 type Decided struct {
 	Decision *wire.Decision
 	Party    *wire.Party // the part that speaks of this view
+	Raw      []byte      // the decision, encoded
 }
+
+// Reopened says that a decision has been given up for a new ballot: nobody has
+// acted on it.
+type Reopened struct{}
 
 // CutReached says that everything up to the cut has been passed up.
 type CutReached struct{}
@@ -79,14 +107,6 @@ type Left struct {
 // Foreign says that a member of this view was heard speaking another one.
 type Foreign struct{ Rank int }
 
-// Consumed says that the application has done with a stream's messages up to a
-// segment: a multicast stream, or with Sends a point-to-point one.
-type Consumed struct {
-	From  int
-	Sends bool
-	Seq   uint64
-}
-
 // Writable says that there is room in a send log again.
 type Writable struct{}
 
@@ -103,13 +123,12 @@ func (Stopped) event()    {}
 func (Closing) event()    {}
 func (Leave) event()      {}
 func (Flushed) event()    {}
-func (Decide) event()     {}
 func (Decided) event()    {}
 func (CutReached) event() {}
+func (Reopened) event()   {}
 func (Install) event()    {}
 func (Left) event()       {}
 func (Foreign) event()    {}
-func (Consumed) event()   {}
 func (Writable) event()   {}
 func (Note) event()       {}
 
@@ -122,6 +141,7 @@ type Query interface{ query() }
 type Reached struct {
 	Sent   uint64   // last segment transmitted by this member
 	Recv   []uint64 // by rank: last segment received without a gap
+	Passed []uint64 // by rank: last segment passed up
 	Unsent bool     // something waits to be transmitted
 }
 
@@ -141,11 +161,57 @@ type Merging struct {
 
 // Promise asks which ballot this member has answered last. Answered by flush.
 type Promise struct {
-	Round uint32
-	By    int
-	Any   bool
+	Round   uint32
+	By      int
+	Any     bool
+	Leaving bool // this member wants to leave
 }
 
+// Heard asks when each member was last heard. Answered by the lowest layer.
+type Heard struct {
+	At    []Time // by rank; the asker may change it
+	Shift time.Duration
+}
+
+// Credit asks how far the multicast stream may be transmitted and how far it is
+// stable. Answered by stability.
+type Credit struct {
+	Limit  uint64 // last segment that may be transmitted
+	Stable uint64 // last segment that all live members have
+}
+
+// Holding asks for messages that have come up but are not done with. Those who
+// hold some lower the numbers. Answered by total order and the application's
+// place.
+type Holding struct {
+	Sends bool     // asked of point-to-point streams
+	Done  []uint64 // by rank: last segment whose messages are all done with
+}
+
+// Room asks whether there is room for more sends to a member. Answered by
+// point-to-point.
+type Room struct {
+	To   int
+	Full bool
+}
+
+// Marked says how far the multicast stream of a member goes and is stable, by
+// that member's own word.
+type Marked struct {
+	Origin       int
+	Sent, Stable uint64
+}
+
+// Gathered says that the merge protocol waits for nobody else.
+type Gathered struct{}
+
+func (Marked) event()   {}
+func (Gathered) event() {}
+
+func (*Heard) query()   {}
+func (*Room) query()    {}
+func (*Credit) query()  {}
+func (*Holding) query() {}
 func (*Reached) query() {}
 func (*Drained) query() {}
 func (*Merging) query() {}

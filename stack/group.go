@@ -71,6 +71,7 @@ type Group struct {
 	install  *Install
 	counters Counters
 	msg      Msg
+	room     Room
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 }
 
@@ -168,6 +169,8 @@ func (g *Group) Told(s *Stack, e Event) {
 			return
 		}
 		g.app.Stop()
+	case Closing:
+		g.stopped = true // also if the application never answered
 	case Install:
 		g.install = &e
 	case Left:
@@ -255,7 +258,7 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	if err := g.ready(len(head) + len(data)); err != nil {
 		return err
 	}
-	if to == All && g.cur.log.Bytes() > g.cfg.SendBuffer {
+	if g.full(to) {
 		return ErrWouldBlock
 	}
 	g.counters.MessagesOut++
@@ -263,6 +266,15 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: to, Head: head, Data: data}
 	g.cur.Down(&g.msg)
 	return nil
+}
+
+func (g *Group) full(to int) bool {
+	if to == All {
+		return g.cur.log.Bytes() > g.cfg.SendBuffer
+	}
+	g.room = Room{To: to}
+	g.cur.Ask(&g.room)
+	return g.room.Full
 }
 
 func (g *Group) ready(n int) error {
@@ -314,8 +326,7 @@ func (g *Group) Stopped() {
 // segment seq of an epoch.
 func (g *Group) Consumed(epoch uint64, from int, sends bool, seq uint64) {
 	if epoch == g.epoch && g.cur != nil && g.state != out {
-		g.cur.Tell(Consumed{from, sends, seq})
-		g.settle()
+		g.cur.Consumed(from, sends, seq)
 	}
 }
 

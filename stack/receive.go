@@ -49,7 +49,7 @@ func (g *Group) dispatch(d *Datagram) {
 func (g *Group) foreign(d *Datagram) {
 	switch d.Kind {
 	case wire.KindPresence, wire.KindMerge, wire.KindMergeDeny, wire.KindDecision:
-		if g.state != out {
+		if g.state != out && !(d.Kind == wire.KindMerge && g.merged(d)) {
 			g.cur.Foreign(d)
 		}
 	case wire.KindDecided:
@@ -147,6 +147,23 @@ func (g *Group) query(d *Datagram) {
 		g.cur.view.RankOf(m.Members[0]) < 0 {
 		g.excluded(m.View, d.From)
 	}
+}
+
+// merged answers a view that asks to merge although that has been decided.
+func (g *Group) merged(d *Datagram) bool {
+	var m wire.Merge
+	if m.Parse(d.Body) != nil {
+		return false // the merge layer counts it
+	}
+	for i := range g.ended {
+		for _, p := range g.ended[i].next.Parties {
+			if p.View == m.Party.View && p.Round == m.Party.Round && p.By == m.Party.By {
+				g.answer(&g.ended[i], m.Members[0].ID, d.From)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 func (e *ended) has(v wire.ViewID) bool {

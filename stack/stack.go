@@ -72,6 +72,9 @@ type Stack struct {
 	top      Layer
 	route    [wire.KindCount]Layer
 
+	// What the application was given and has taken of each stream, by rank.
+	given, taken, givenSends, takenSends []uint64
+
 	events   []Event
 	settling bool
 	again    bool
@@ -88,6 +91,9 @@ func New(env Env, view *View, makers []Maker) *Stack {
 	s.conn = wire.ConnID(view.Group, cfg.KeyEpoch, view.ID, cfg.StackName)
 	s.log = wire.NewLog(env.Pool(), wire.Header{
 		Kind: wire.KindCast, Sender: uint16(view.Rank), Conn: s.conn}, cfg.Segment)
+	n := len(view.Members)
+	s.given, s.taken = make([]uint64, n), make([]uint64, n)
+	s.givenSends, s.takenSends = make([]uint64, n), make([]uint64, n)
 	for _, m := range makers {
 		p := &Port{stack: s, name: m.Name, deadline: Never}
 		l := m.New(p)
@@ -129,11 +135,40 @@ func (s *Stack) connect(makers []Maker) {
 // ceiling is the application's place.
 type ceiling Stack
 
-func (c *ceiling) Up(m *Msg)         { c.env.Deliver((*Stack)(c), m) }
+func (c *ceiling) Up(m *Msg) {
+	if m.To == All {
+		c.given[m.From] = m.Seq
+	} else {
+		c.givenSends[m.From] = m.Seq
+	}
+	c.env.Deliver((*Stack)(c), m)
+}
 func (c *ceiling) Down(*Msg)         {}
 func (c *ceiling) Event(Event)       {}
 func (c *ceiling) Receive(*Datagram) {}
 func (c *ceiling) Expire()           {}
+
+// Consumed notes that the application has done with a stream up to seq.
+func (s *Stack) Consumed(from int, sends bool, seq uint64) {
+	if sends {
+		s.takenSends[from] = max(seq, s.takenSends[from])
+	} else {
+		s.taken[from] = max(seq, s.taken[from])
+	}
+}
+
+// hold lowers the numbers of streams whose messages the application has.
+func (s *Stack) hold(q *Holding) {
+	given, taken := s.given, s.taken
+	if q.Sends {
+		given, taken = s.givenSends, s.takenSends
+	}
+	for r := range q.Done {
+		if taken[r] < given[r] {
+			q.Done[r] = min(q.Done[r], taken[r])
+		}
+	}
+}
 
 // floor is below the lowest layer: nothing may get there.
 type floor Stack
@@ -196,6 +231,9 @@ func (s *Stack) tell(e Event) {
 
 // Ask gives a query to all layers that may know.
 func (s *Stack) Ask(q Query) {
+	if h, ok := q.(*Holding); ok {
+		s.hold(h)
+	}
 	for _, l := range s.layers {
 		if a, ok := l.(interface{ Answer(Query) }); ok {
 			a.Answer(q)

@@ -12,6 +12,7 @@ type segment struct {
 	off int32
 	len int32
 	at  int64 // when it was last sent again, for the duplicate filter
+	who int   // to whom; -1: to all
 }
 
 // Log is the send log of one stream: messages are written into it once, framed
@@ -225,15 +226,20 @@ func (l *Log) Segment(seq uint64) []byte {
 // Holder returns the buffer that a segment lies in, for those who keep it.
 func (l *Log) Holder(seq uint64) *Buf { return l.at(seq).buf }
 
-// Again reports whether a segment may be sent again now, and notes that it was:
-// not when that happened less than gap ago. Times are in nanoseconds.
-func (l *Log) Again(seq uint64, now, gap int64) bool {
+// Again tells how to send a segment again to who, who asks for it at time now:
+// not when that was done less than gap ago (times in nanoseconds), to all when
+// somebody else has asked for it in that time, else to who alone. It notes what
+// it told.
+func (l *Log) Again(seq uint64, now, gap int64, who int) (send, all bool) {
 	s := l.at(seq)
 	if s.at != 0 && now-s.at < gap {
-		return false
+		if s.who == who || s.who < 0 {
+			return false, false
+		}
+		who = -1
 	}
-	s.at = now
-	return true
+	s.at, s.who = now, who
+	return true, who < 0
 }
 
 // Free gives up all segments up to number upto.

@@ -1,0 +1,113 @@
+// Package elect decides who is failed and who acts for the view.
+//
+// Guarantee: what one member suspects, all it can reach take for failed; the
+// set of the failed only grows. The lowest rank that is not failed leads.
+//
+// Needs: failure detection.
+//
+// Header: a suspicion (wire.Ranks) lists the ranks that its sender takes for
+// failed.
+//
+// Timers: suspicions are repeated each repeat until the view ends.
+//
+// Source: Ensemble's elect and slander.
+package elect
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"maestro/stack"
+	"maestro/wire"
+)
+
+const repeat = 20 * time.Millisecond
+
+// Maker makes the layer.
+func Maker() stack.Maker {
+	return stack.Maker{Name: "elect", Needs: stack.Detect, Gives: stack.Elect,
+		Kinds: []wire.Kind{wire.KindSuspect},
+		New: func(p *stack.Port) stack.Layer {
+			return &layer{Port: p, failed: make(stack.Set, p.N())}
+		}}
+}
+
+type layer struct {
+	*stack.Port
+	failed stack.Set
+	leads  bool
+}
+
+func (l *layer) Receive(d *stack.Datagram) {
+	var m wire.Ranks
+	if m.Parse(d.Body) != nil {
+		l.Counters().Malformed++
+		return
+	}
+	if slices.Contains(m.Ranks, l.Me()) {
+		// It goes on without us; then we go on without it.
+		l.Tell(stack.Suspect{Rank: int(d.Sender), Why: "suspects this member"})
+		return
+	}
+	l.fail(m.Ranks, fmt.Sprintf("suspected by rank %d", d.Sender))
+}
+
+func (l *layer) Event(e stack.Event) {
+	switch e := e.(type) {
+	case stack.Suspect:
+		l.fail([]int{e.Rank}, e.Why)
+	case stack.Gone:
+		l.gone(e)
+	}
+}
+
+// gone fails all those who live on in a view without us.
+func (l *layer) gone(e stack.Gone) {
+	if slices.Contains(e.Members, l.View().Members[l.Me()].ID) {
+		return
+	}
+	var ranks []int
+	for _, m := range e.Members {
+		if r := l.View().RankOf(m); r >= 0 {
+			ranks = append(ranks, r)
+		}
+	}
+	if len(ranks) > 0 {
+		l.Tell(stack.Note{Text: fmt.Sprintf("excluded from the group: others are in view %v", e.View)})
+	}
+	l.fail(ranks, "went on without this member")
+}
+
+func (l *layer) fail(ranks []int, why string) {
+	var news []int
+	for _, r := range ranks {
+		if r >= 0 && r < l.N() && r != l.Me() && !l.failed[r] {
+			news = append(news, r)
+		}
+	}
+	if !l.failed.Add(news) {
+		return
+	}
+	l.Counters().Suspicions += uint64(len(news))
+	for _, r := range news {
+		l.Tell(stack.Note{Text: fmt.Sprintf("member %v failed: %s", l.View().Members[r].ID, why)})
+	}
+	l.publish()
+	l.Tell(stack.Fail{Failed: l.failed.Clone()})
+	if l.failed.First() == l.Me() {
+		l.Tell(stack.Lead{})
+	}
+}
+
+func (l *layer) publish() {
+	m := wire.Ranks{Ranks: l.failed.Ranks()}
+	l.CastControl(wire.KindSuspect, 0, m.Append(nil))
+	l.SetDeadline(l.Now().Add(repeat))
+}
+
+// Expire repeats the suspicions: some may have missed them.
+func (l *layer) Expire() { l.publish() }
+
+// Dump prints the failed.
+func (l *layer) Dump() string { return fmt.Sprintf("failed %v", l.failed.Ranks()) }

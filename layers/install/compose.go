@@ -1,0 +1,64 @@
+package install
+
+import (
+	"maestro/stack"
+	"maestro/wire"
+)
+
+// compose makes the decision that follows from a complete ballot: the cut of
+// this view, and a next view of its survivors and of those who merge.
+func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
+	v := l.View()
+	self := v.Members[l.Me()].ID
+	d := &wire.Decision{Parties: []wire.Party{f.Cut(v, l.Me())}}
+	ltime := v.ID.Ltime
+	prop := stack.Proposal{Next: &d.Next}
+	own := stack.ProposalParty{View: v.ID, Private: v.Private, Extra: v.Extra}
+	seen := map[wire.Endpoint]bool{}
+	for r, reply := range f.Replies {
+		if reply == nil || f.Failed[r] || reply.Leaving {
+			continue
+		}
+		m := v.Members[r]
+		m.Attr = reply.Attr
+		own.Members = append(own.Members, m)
+		seen[m.ID] = true
+		d.Next.Exchange = d.Next.Exchange || reply.Exchange
+	}
+	prop.Parties = append(prop.Parties, own)
+	for _, m := range merges {
+		if overlap(m, seen) || len(seen)+len(m.Members) > wire.MaxMembers {
+			continue
+		}
+		for _, x := range m.Members {
+			seen[x.ID] = true
+		}
+		ltime = max(ltime, m.Party.View.Ltime)
+		d.Parties = append(d.Parties, m.Party)
+		d.Next.Exchange = d.Next.Exchange || m.Exchange
+		prop.Parties = append(prop.Parties, stack.ProposalParty{View: m.Party.View,
+			Private: m.Private, Extra: m.Extra, Members: m.Members})
+		l.Counters().Merges++
+	}
+	for _, p := range prop.Parties {
+		d.Next.Members = append(d.Next.Members, p.Members...)
+	}
+	// The time leaves room for rivals of the same views: ids also carry the
+	// coordinator, and one coordinator's rounds only grow.
+	d.Next.ID = wire.ViewID{Ltime: ltime + uint64(f.Round), Coord: self}
+	if len(d.Next.Members) > 0 {
+		l.Hooks().Compose(&prop)
+	}
+	return d
+}
+
+// overlap tells whether a merge names somebody who is in already: a member that
+// has been through two views in the meantime.
+func overlap(m *wire.Merge, seen map[wire.Endpoint]bool) bool {
+	for _, x := range m.Members {
+		if seen[x.ID] {
+			return true
+		}
+	}
+	return false
+}

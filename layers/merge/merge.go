@@ -1,0 +1,453 @@
+// Package merge is how separate views of one group become one: join,
+// simultaneous start and healing of partitions are the same thing.
+//
+// Guarantee: views of one group whose coordinators can hear each other become
+// one within about a Presence. Which side leads is decided by an order that all
+// agree on: not private before private, then the weight that the owner gives,
+// then the view id.
+//
+// Needs: views; the flush, which a view goes through before it asks to merge.
+//
+// Header: presence (wire.Presence) is multicast outside of any view by each
+// coordinator; merge (wire.Merge) asks the leading side to take a flushed view
+// in; mergedeny (wire.ViewRef) refuses.
+//
+// Timers: a presence each Presence, and by a member that looks for its group at
+// doubling distances from firstLook; a merge is repeated each Retry, growing,
+// and given up after giveUp; the leading side waits for others that are about
+// to come up to gather; a private member founds the group after Discovery.
+//
+// Source: Ensemble's merge and heal protocols, with reaction instead of gossip.
+package merge
+
+import (
+	"bytes"
+	"fmt"
+	"time"
+
+	"maestro/stack"
+	"maestro/wire"
+)
+
+const (
+	firstLook = 4 * time.Millisecond
+	gather    = 4 * time.Millisecond
+	expects   = 60 * time.Millisecond // how long a presence promises a merge
+	giveUp    = 150 * time.Millisecond // without a word from the leader
+	maxRetry  = 25 * time.Millisecond
+	rest      = 50 * time.Millisecond // after a refusal
+)
+
+// Maker makes the layer.
+func Maker() stack.Maker {
+	return stack.Maker{Name: "merge", Needs: stack.Views | stack.Elect, Gives: stack.Merge,
+		Kinds: []wire.Kind{wire.KindPresence, wire.KindMerge, wire.KindMergeDeny},
+		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
+}
+
+// other is a view that was heard of and will ask to merge with ours.
+type other struct {
+	view wire.ViewID
+	at   stack.Time
+}
+
+type layer struct {
+	*stack.Port
+	failed   stack.Set
+	stopping bool // a view change is under way
+	over     bool // what follows is decided
+	leaving  bool
+
+	lookAt stack.Time // next presence
+	look   time.Duration
+	found  stack.Time // when a private member founds the group
+
+	// As the side that follows:
+	leader  *wire.Presence // whom we follow
+	address stack.Datagram // where it was heard
+	request []byte         // our merge, once we are flushed
+	sendAt  stack.Time
+	wait    time.Duration
+	giveAt  stack.Time
+	restTo  stack.Time
+
+	// As the side that leads:
+	parties  []*wire.Merge
+	expected []other
+	gatherAt stack.Time
+	flushed  bool
+}
+
+func newLayer(p *stack.Port) *layer {
+	l := &layer{Port: p, failed: make(stack.Set, p.N()), found: stack.Never, sendAt: stack.Never,
+		giveAt: stack.Never, gatherAt: stack.Never}
+	now, cfg := p.Now(), p.Config()
+	l.look = cfg.Presence
+	if p.View().Private {
+		l.look = firstLook
+		l.found = now.Add(cfg.Discovery + 1)
+		if cfg.Bootstrap {
+			l.found = now.Add(1)
+		}
+		l.lookAt = now.Add(1)
+	} else {
+		// New views are announced soon: others may be waiting for them.
+		l.lookAt = now.Add(1 + time.Duration(p.Rand().Int64N(int64(cfg.Presence/4)+1)))
+	}
+	l.schedule()
+	return l
+}
+
+func (l *layer) schedule() {
+	l.SetDeadline(min(l.lookAt, l.found, l.sendAt, l.giveAt, l.gatherAt))
+}
+
+func (l *layer) coordinator() bool { return l.failed.First() == l.Me() }
+
+func (l *layer) Event(e stack.Event) {
+	switch e := e.(type) {
+	case stack.Fail:
+		copy(l.failed, e.Failed)
+	case stack.Stop:
+		l.stopping = true
+	case stack.Lead:
+		l.flushed, l.request, l.sendAt = false, nil, stack.Never
+	case stack.Leave:
+		l.leaving = true
+	case stack.Flushed:
+		l.flushed = true
+		if l.leader != nil {
+			l.ask(&e)
+		} else {
+			l.gathering()
+		}
+	case stack.Decided:
+		l.over = true
+		l.leader, l.request = nil, nil
+		l.lookAt, l.found, l.sendAt = stack.Never, stack.Never, stack.Never
+		l.giveAt, l.gatherAt = stack.Never, stack.Never
+	case stack.Reopened:
+		l.over = false
+		l.lookAt = l.Now().Add(l.look)
+	}
+	l.schedule()
+}
+
+func (l *layer) Receive(d *stack.Datagram) {
+	if l.over {
+		return
+	}
+	switch d.Kind {
+	case wire.KindPresence:
+		m := new(wire.Presence)
+		if m.Parse(d.Body) != nil {
+			l.Counters().Malformed++
+			return
+		}
+		l.presence(d, m)
+	case wire.KindMerge:
+		m := new(wire.Merge)
+		if m.Parse(d.Body) != nil {
+			l.Counters().Malformed++
+			return
+		}
+		l.merge(d, m)
+	case wire.KindMergeDeny:
+		var m wire.ViewRef
+		if m.Parse(d.Body) != nil {
+			l.Counters().Malformed++
+			return
+		}
+		if l.leader != nil && m.View == l.View().ID && d.From == l.address.From {
+			l.drop("refused")
+		}
+	}
+	l.schedule()
+}
+
+// presence takes the word of another view.
+func (l *layer) presence(d *stack.Datagram, p *wire.Presence) {
+	v := l.View()
+	if p.View == v.ID {
+		return
+	}
+	if r := v.RankOf(p.From.ID); r >= 0 {
+		// One of us speaks for another view: ask what became of ours.
+		if r != l.Me() && !l.failed[r] {
+			l.Tell(stack.Foreign{Rank: r})
+		}
+		return
+	}
+	if !l.coordinator() || l.leaving {
+		return
+	}
+	if leads(p, l.mine()) {
+		l.follow(d, p)
+		return
+	}
+	l.expect(p.View)
+	if !p.Hushed {
+		l.announce(d, true)
+	}
+}
+
+// leads tells whether the view of a leads in a merge with that of b.
+func leads(a, b *wire.Presence) bool {
+	if a.Private != b.Private {
+		return b.Private
+	}
+	if c := bytes.Compare(a.Weight, b.Weight); c != 0 {
+		return c > 0
+	}
+	return a.View.Compare(b.View) > 0
+}
+
+func (l *layer) mine() *wire.Presence {
+	v := l.View()
+	p := &wire.Presence{View: v.ID, From: v.Members[l.Me()], Members: uint16(l.N()),
+		Private: v.Private, Weight: l.Hooks().Weight()}
+	p.From.Attr = nil
+	return p
+}
+
+// announce makes our view known: to all, or as an answer to one.
+func (l *layer) announce(to *stack.Datagram, answer bool) {
+	p := l.mine()
+	p.Hushed = answer
+	if to != nil {
+		l.Wire().SendForeign(to.From, wire.KindPresence, p.Append(nil))
+		return
+	}
+	l.Wire().CastForeign(wire.KindPresence, p.Append(nil))
+}
+
+// expect notes that a view will ask to merge with ours soon.
+func (l *layer) expect(v wire.ViewID) {
+	for i := range l.expected {
+		if l.expected[i].view == v {
+			l.expected[i].at = l.Now()
+			return
+		}
+	}
+	if len(l.expected) < wire.MaxParties {
+		l.expected = append(l.expected, other{v, l.Now()})
+	}
+}
+
+// follow begins to merge into another view, unless a better one is followed.
+func (l *layer) follow(d *stack.Datagram, p *wire.Presence) {
+	if l.Now() < l.restTo || l.leader != nil && !leads(p, l.leader) {
+		return
+	}
+	if l.stopping && l.leader == nil && !l.View().Private {
+		return // a view change is under way; the next view may follow
+	}
+	again := l.leader != nil && l.leader.View == p.View
+	l.leader, l.address.From = p, d.From
+	l.giveAt = l.Now().Add(giveUp)
+	if again {
+		return
+	}
+	switch {
+	case !l.stopping:
+		l.Tell(stack.Change{Why: fmt.Sprintf("merges into %v", p.View)})
+	case l.request != nil || l.flushed:
+		l.request = nil
+		l.Tell(stack.Lead{}) // a new ballot, a new request
+	}
+}
+
+// ask sends our merge: the view is flushed and will do what the leader decides.
+func (l *layer) ask(f *stack.Flushed) {
+	v := l.View()
+	m := wire.Merge{Target: l.leader.View, Private: v.Private, Extra: v.Extra, Party: f.Cut(v, l.Me())}
+	for r, reply := range f.Replies {
+		if reply == nil || f.Failed[r] || reply.Leaving {
+			continue
+		}
+		x := v.Members[r]
+		x.Attr = reply.Attr
+		m.Members = append(m.Members, x)
+		m.Ranks = append(m.Ranks, r)
+		m.Exchange = m.Exchange || reply.Exchange
+	}
+	if len(m.Members) == 0 {
+		l.drop("nobody is left to merge")
+		return
+	}
+	l.Counters().MergeRequests++
+	l.request = m.Append(nil)
+	l.wait = l.Config().Retry
+	l.send()
+}
+
+func (l *layer) send() {
+	l.Wire().SendForeign(l.address.From, wire.KindMerge, l.request)
+	l.wait = min(l.wait*3/2, maxRetry)
+	l.sendAt = l.Now().Add(l.wait)
+}
+
+// drop gives up following.
+func (l *layer) drop(why string) {
+	l.leader, l.request = nil, nil
+	l.sendAt, l.giveAt = stack.Never, stack.Never
+	l.restTo = l.Now().Add(time.Duration(l.Rand().Int64N(int64(rest)) + 1))
+	if !l.View().Private {
+		l.Tell(stack.Note{Text: "merge given up: " + why})
+		l.Tell(stack.Lead{})
+		return
+	}
+	l.restTo = 0
+	l.found = l.Now().Add(l.Config().Discovery + 1)
+	l.look, l.lookAt = firstLook, l.Now().Add(firstLook)
+}
+
+// merge takes another view's request.
+func (l *layer) merge(d *stack.Datagram, m *wire.Merge) {
+	if !l.coordinator() || l.leader != nil || l.leaving {
+		l.Counters().MergeDenials++
+		ref := wire.ViewRef{View: m.Party.View, Now: l.View().ID}
+		l.Wire().SendForeign(d.From, wire.KindMergeDeny, ref.Append(nil))
+		return
+	}
+	if l.ghosts(m) {
+		return
+	}
+	l.take(m)
+	l.announce(d, true) // so that the others know that we are at it
+	if l.View().Private {
+		l.gathering()
+		return // until the discovery is over
+	}
+	if !l.stopping {
+		l.gatherAt = l.Now().Add(gather)
+		l.Tell(stack.Change{Why: fmt.Sprintf("%v merges", m.Party.View)})
+	} else if l.flushed {
+		l.gathering()
+	}
+}
+
+// ghosts handles a request of members that this view has already. If it comes
+// from a later view, they have left this one and are taken for failed first; an
+// older one is late, or its members never got here, which silence will show.
+func (l *layer) ghosts(m *wire.Merge) bool {
+	found := false
+	for i := range m.Members {
+		r := l.View().RankOf(m.Members[i].ID)
+		found = found || r >= 0
+		if r >= 0 && r != l.Me() && m.Party.View.Ltime >= l.View().ID.Ltime {
+			l.Tell(stack.Suspect{Rank: r, Why: "is in another view"})
+		}
+	}
+	return found
+}
+
+func (l *layer) take(m *wire.Merge) {
+	for i, p := range l.parties {
+		if p.Party.View == m.Party.View {
+			if m.Party.Round >= p.Party.Round {
+				l.parties[i] = m
+			}
+			return
+		}
+	}
+	if len(l.parties) < wire.MaxParties-1 {
+		l.parties = append(l.parties, m)
+	}
+}
+
+// awaited tells whether a view that was heard of has not asked yet.
+func (l *layer) awaited() bool {
+next:
+	for _, o := range l.expected {
+		if l.Now().Sub(o.at) > expects {
+			continue
+		}
+		for _, p := range l.parties {
+			if p.Party.View == o.view {
+				continue next
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// gathering tells when nobody is waited for any more.
+func (l *layer) gathering() {
+	if l.flushed && !l.waiting() {
+		l.gatherAt = stack.Never
+		l.Tell(stack.Gathered{})
+	}
+}
+
+func (l *layer) waiting() bool {
+	return l.gatherAt != stack.Never && l.gatherAt > l.Now() && l.awaited()
+}
+
+// Answer tells what the next view has to take account of.
+func (l *layer) Answer(q stack.Query) {
+	m, ok := q.(*stack.Merging)
+	if !ok {
+		return
+	}
+	m.Following = l.leader != nil
+	m.Parties = l.parties
+	m.Gathering = l.waiting()
+}
+
+// Expire announces, repeats, gives up and founds.
+func (l *layer) Expire() {
+	now := l.Now()
+	if l.lookAt <= now {
+		l.lookAt = now.Add(l.look)
+		if l.View().Private {
+			l.look = min(l.look*2, l.Config().Presence)
+		}
+		if l.coordinator() && !l.leaving && l.leader == nil {
+			l.announce(nil, false)
+		}
+	}
+	if l.sendAt <= now {
+		l.sendAt = stack.Never
+		if l.request != nil {
+			l.send()
+		}
+	}
+	if l.giveAt <= now {
+		l.giveAt = stack.Never
+		if l.leader != nil {
+			l.drop("no answer")
+		}
+	}
+	if l.found <= now {
+		l.found = stack.Never
+		if l.leader == nil {
+			l.gatherAt = now.Add(gather)
+			l.Tell(stack.Change{Why: "nobody else is there"})
+			l.foundAgain()
+		}
+	}
+	if l.gatherAt <= now {
+		l.gatherAt = stack.Never
+		l.gathering()
+	}
+	l.schedule()
+}
+
+// foundAgain covers a private member whose flush was complete already, for a
+// merge that came to nothing.
+func (l *layer) foundAgain() {
+	if l.stopping {
+		l.Tell(stack.Lead{})
+	}
+}
+
+// Dump prints whom we follow and who follows.
+func (l *layer) Dump() string {
+	s := fmt.Sprintf("parties %d expected %d", len(l.parties), len(l.expected))
+	if l.leader != nil {
+		s += fmt.Sprintf(" follows %v", l.leader.View)
+	}
+	return s
+}

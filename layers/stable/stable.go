@@ -1,0 +1,278 @@
+// Package stable is stability and flow control of multicast streams, which
+// share one cumulative acknowledgement per receiver, and the announcements that
+// show a lost tail.
+//
+// Guarantee: a sender has no more than a window of segments out that some
+// receiver's application has not consumed; a segment is freed when all live
+// members have received it; every receiver learns of the last segment of a
+// burst within about a round trip even if it is lost.
+//
+// Needs: reliable multicast.
+//
+// Header: an acknowledgement (wire.Ack) goes to the sender of the stream; an
+// announcement (wire.Mark) to all. How far a stream is stable also travels in
+// every segment (Low).
+//
+// Timers: an announcement follows half a Retry after the last transmission,
+// then at doubling distances up to maxAnnounce until all is acknowledged, and
+// once more when all is stable.
+//
+// Source: Ensemble's stable and mflow; credit by bytes consumed as in JGroups'
+// MFC; the slowest receiver governs, as in Aeron's min flow control. The window
+// halves when receivers' sockets overflow and recovers by eighths.
+package stable
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"maestro/stack"
+	"maestro/wire"
+)
+
+const (
+	maxAnnounce = 100 * time.Millisecond
+	maxWindow   = 4 << 20 // bytes of one sender out at a time, at most
+	minWindow   = 12 << 10
+)
+
+// Maker makes the layer.
+func Maker() stack.Maker {
+	return stack.Maker{Name: "stable", Needs: stack.Reliable, Gives: stack.Stable,
+		Kinds: []wire.Kind{wire.KindAnnounce, wire.KindAck},
+		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
+}
+
+// peer is what we know of one receiver of our stream, and what it knows of us
+// as a receiver of its own.
+type peer struct {
+	received uint64 // of our stream
+	consumed uint64
+	drops    uint64
+
+	toldReceived uint64 // of its stream, as we told it last
+	toldConsumed uint64
+	owe          bool // it waits to hear from us
+}
+
+type layer struct {
+	*stack.Port
+	peers   []peer
+	failed  stack.Set
+	window  uint64 // segments
+	most    uint64 // what window recovers to
+	sent    uint64 // as of the last announcement timer
+	stable  uint64 // all live members have our stream up to here
+	told    uint64 // stable, as announced
+	slowest uint64 // all live members have consumed up to here
+	moved   stack.Time
+	wait    time.Duration
+	full    bool // the log was too full for senders
+	ack     wire.Ack
+	buf     []byte
+	hold    stack.Holding
+	reach   stack.Reached
+}
+
+func newLayer(p *stack.Port) *layer {
+	l := &layer{Port: p, peers: make([]peer, p.N()), failed: make(stack.Set, p.N()), moved: p.Now()}
+	l.hold.Done = make([]uint64, p.N())
+	smallest := uint32(math.MaxUint32)
+	for i := range p.View().Members {
+		smallest = min(smallest, p.View().Members[i].RecvBuf)
+	}
+	// All senders share a receiver's buffer, half of which is the kernel's own.
+	bytes := min(max(int(smallest)/2/max(p.N()-1, 1), minWindow), maxWindow)
+	l.most = uint64(max(bytes/p.Config().Segment, 4))
+	l.window = l.most
+	return l
+}
+
+func (l *layer) Receive(d *stack.Datagram) {
+	from := int(d.Sender)
+	switch d.Kind {
+	case wire.KindAck:
+		if l.ack.Parse(d.Body) != nil || l.ack.Origin != l.Me() ||
+			l.ack.Received > l.Log().Last() || l.ack.Consumed > l.ack.Received {
+			l.Counters().Malformed++
+			return
+		}
+		l.acked(&l.peers[from], &l.ack)
+	case wire.KindAnnounce:
+		var m wire.Mark
+		if m.Parse(d.Body) != nil || m.Stable > m.Sent {
+			l.Counters().Malformed++
+			return
+		}
+		l.peers[from].owe = true
+		l.Tell(stack.Marked{Origin: from, Sent: m.Sent, Stable: m.Stable})
+	}
+}
+
+// acked takes what a receiver says of our stream.
+func (l *layer) acked(p *peer, a *wire.Ack) {
+	p.received = max(p.received, a.Received)
+	p.consumed = max(p.consumed, a.Consumed)
+	if a.Drops > p.drops {
+		if p.drops > 0 {
+			l.window = max(l.window/2, min(l.most, 8))
+		}
+		p.drops = a.Drops
+	}
+	l.progress()
+}
+
+// progress recomputes the slowest receiver, frees and opens.
+func (l *layer) progress() {
+	stable, slowest := l.Log().Sent(), l.Log().Sent()
+	for r := range l.peers {
+		if l.failed[r] || r == l.Me() {
+			continue
+		}
+		stable = min(stable, l.peers[r].received)
+		slowest = min(slowest, l.peers[r].consumed)
+	}
+	if !l.Config().NoLocal {
+		slowest = min(slowest, l.mine())
+	}
+	if slowest > l.slowest {
+		if l.window < l.most && slowest/l.window > l.slowest/l.window {
+			l.window = min(l.most, l.window+l.most/8+1)
+		}
+		l.slowest, l.moved = slowest, l.Now()
+	}
+	if stable > l.stable {
+		l.stable = stable
+		l.Log().Free(stable)
+	}
+	if l.full && l.Log().Bytes() <= l.Config().SendBuffer/2 {
+		l.full = false
+		l.Tell(stack.Writable{})
+	}
+}
+
+// mine is how far our own application has consumed our own stream.
+func (l *layer) mine() uint64 {
+	l.holding()
+	return l.hold.Done[l.Me()]
+}
+
+// holding finds how far each stream has been consumed here.
+func (l *layer) holding() {
+	l.Ask(&l.reach)
+	copy(l.hold.Done, l.reach.Passed)
+	l.Ask(&l.hold)
+}
+
+// Answer tells what may be transmitted.
+func (l *layer) Answer(q stack.Query) {
+	switch q := q.(type) {
+	case *stack.Credit:
+		l.progress()
+		q.Limit = l.slowest + l.window
+		q.Stable = l.stable
+	case *stack.Drained:
+		q.Casts = true
+		for r := range l.peers {
+			if !l.failed[r] && r != l.Me() && l.peers[r].received < l.Log().Last() {
+				q.Casts = false
+			}
+		}
+	}
+}
+
+// Flush acknowledges what has come far enough, and notices what was sent.
+func (l *layer) Flush() {
+	if l.N() > 1 {
+		l.holding()
+		for r := range l.peers {
+			if r != l.Me() && !l.failed[r] {
+				l.acknowledge(r)
+			}
+		}
+	}
+	if l.Log().Bytes() > l.Config().SendBuffer {
+		l.full = true
+		l.progress()
+	}
+	if sent := l.Log().Sent(); sent > l.sent {
+		l.sent = sent
+		if l.N() > 1 {
+			l.wait = l.Config().Retry / 2
+			l.SetDeadline(l.Now().Add(l.wait))
+		} else {
+			l.progress()
+		}
+	}
+}
+
+// acknowledge tells a sender how far we are: when it asks, each quarter of a
+// window, and when we have caught up after having held it up.
+func (l *layer) acknowledge(r int) {
+	p := &l.peers[r]
+	received, consumed := l.reach.Recv[r], min(l.hold.Done[r], l.reach.Passed[r])
+	due := p.owe ||
+		consumed-min(p.toldConsumed, consumed) >= max(l.most/4, 1) ||
+		consumed > p.toldConsumed && p.toldConsumed < p.toldReceived && consumed == received
+	if !due {
+		return
+	}
+	p.owe = false
+	p.toldReceived, p.toldConsumed = received, consumed
+	l.ack = wire.Ack{Origin: r, Received: received, Consumed: consumed,
+		Drops: l.Counters().SocketDrops}
+	l.buf = l.ack.Append(l.buf[:0])
+	l.SendControl(r, wire.KindAck, 0, l.buf)
+}
+
+// Expire announces how far our stream goes until everybody has it.
+func (l *layer) Expire() {
+	l.progress()
+	sent := l.Log().Sent()
+	done := l.stable == sent && l.slowest == sent
+	if done && l.told == l.stable {
+		return
+	}
+	l.told = l.stable
+	l.Counters().Announces++
+	m := wire.Mark{Sent: sent, Stable: l.stable}
+	l.buf = m.Append(l.buf[:0])
+	l.CastControl(wire.KindAnnounce, 0, l.buf)
+	if done {
+		return
+	}
+	l.stalled(sent)
+	l.wait = min(max(l.wait, l.Config().Retry/2)*2, maxAnnounce)
+	l.SetDeadline(l.Now().Add(l.wait))
+}
+
+// stalled removes a member that has held everybody up for too long.
+func (l *layer) stalled(sent uint64) {
+	if l.Now().Sub(l.moved) < l.Config().StallLimit || l.slowest+l.window > sent {
+		return
+	}
+	for r := range l.peers {
+		if r != l.Me() && !l.failed[r] && l.peers[r].consumed == l.slowest {
+			l.Tell(stack.Suspect{Rank: r, Why: "holds up all senders"})
+		}
+	}
+}
+
+func (l *layer) Event(e stack.Event) {
+	switch e := e.(type) {
+	case stack.Fail:
+		copy(l.failed, e.Failed)
+		l.progress()
+	case stack.Stop:
+		for r := range l.peers {
+			l.peers[r].owe = true
+		}
+	}
+}
+
+// Dump prints the window and the slowest receiver.
+func (l *layer) Dump() string {
+	return fmt.Sprintf("sent %d stable %d slowest %d window %d/%d", l.Log().Sent(), l.stable,
+		l.slowest, l.window, l.most)
+}

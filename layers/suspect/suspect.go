@@ -1,0 +1,119 @@
+// Package suspect is failure detection.
+//
+// Guarantee: a member that is gone is suspected within Silence; one whose
+// process was killed while its host lives, within about a Probe; one that lives
+// and is connected, only after it was silent for Silence and did not answer
+// probes in the last third of it.
+//
+// Needs: datagrams; whatever comes from a member shows that it lives.
+//
+// Header: heartbeats (multicast) and probes (to one member) have no body. The
+// sequence number of a probe is 1 if it is to be answered, by one with 0.
+//
+// Timers: a heartbeat each Heartbeat; each Probe a probe to the next live rank,
+// whose kernel answers with port unreachable if the process is gone; members
+// that have been silent for two thirds of Silence are probed each Heartbeat.
+// When this member's own timer comes late by more than a quarter of Silence,
+// it was itself that stood still, and everybody gets as much more time.
+//
+// Source: heartbeats as in Ensemble's suspect and JGroups' FD_ALL3; the ring of
+// probes as in FD_SOCK, with the kernel's ICMP instead of a TCP reset; the
+// detection of one's own pause as corosync's.
+package suspect
+
+import (
+	"fmt"
+	"time"
+
+	"maestro/stack"
+	"maestro/wire"
+)
+
+// Maker makes the layer.
+func Maker() stack.Maker {
+	return stack.Maker{Name: "suspect", Needs: stack.Datagrams, Gives: stack.Detect,
+		Kinds: []wire.Kind{wire.KindHeartbeat, wire.KindProbe},
+		New: func(p *stack.Port) stack.Layer {
+			l := &layer{Port: p, failed: make(stack.Set, p.N())}
+			if p.N() > 1 {
+				// Members' first heartbeats are spread, not all at once.
+				l.beatAt = p.Now().Add(time.Duration(p.Rand().Int64N(int64(p.Config().Heartbeat))) + 1)
+				l.probeAt = p.Now().Add(p.Config().Probe)
+				l.due = min(l.beatAt, l.probeAt)
+				p.SetDeadline(l.due)
+			}
+			return l
+		}}
+}
+
+type layer struct {
+	*stack.Port
+	failed  stack.Set
+	beatAt  stack.Time
+	probeAt stack.Time
+	due     stack.Time // when Expire was asked for
+	heard   stack.Heard
+}
+
+func (l *layer) Receive(d *stack.Datagram) {
+	if d.Kind == wire.KindProbe && d.Seq == 1 {
+		l.SendControl(int(d.Sender), wire.KindProbe, 0, nil)
+	}
+}
+
+func (l *layer) Event(e stack.Event) {
+	if f, ok := e.(stack.Fail); ok {
+		copy(l.failed, f.Failed)
+	}
+}
+
+// Expire beats, probes and judges.
+func (l *layer) Expire() {
+	now, cfg := l.Now(), l.Config()
+	l.heard.Shift = 0
+	if late := now.Sub(l.due); late > cfg.Silence/4 {
+		l.heard.Shift = late
+		l.Counters().SelfStalls++
+	}
+	if l.probeAt <= now {
+		l.probeAt = now.Add(cfg.Probe)
+		if r := l.neighbour(); r >= 0 {
+			l.SendControl(r, wire.KindProbe, 0, nil)
+		}
+	}
+	if l.beatAt <= now {
+		l.beatAt = now.Add(cfg.Heartbeat)
+		l.CastControl(wire.KindHeartbeat, 0, nil)
+	}
+	l.judge(now)
+	l.due = min(l.beatAt, l.probeAt)
+	l.SetDeadline(l.due)
+}
+
+// neighbour is the next live rank after ours, or -1.
+func (l *layer) neighbour() int {
+	n := l.N()
+	for i := 1; i < n; i++ {
+		if r := (l.Me() + i) % n; !l.failed[r] {
+			return r
+		}
+	}
+	return -1
+}
+
+func (l *layer) judge(now stack.Time) {
+	cfg := l.Config()
+	l.Ask(&l.heard)
+	for r, at := range l.heard.At {
+		if r == l.Me() || l.failed[r] {
+			continue
+		}
+		silent := now.Sub(at)
+		switch {
+		case silent >= cfg.Silence:
+			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("silent for %v", silent)})
+		case silent >= cfg.Silence*2/3 && l.beatAt == now.Add(cfg.Heartbeat):
+			l.SendControl(r, wire.KindProbe, 1, nil)
+		}
+	}
+}

@@ -1,0 +1,239 @@
+package udp
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"maestro/wire"
+)
+
+// maxPayload is the longest UDP payload over IPv4, in bytes.
+const maxPayload = 65507
+
+// Conn is the sockets of one member. The event loop owns it: all methods but
+// Wake and Close belong to the loop's goroutine.
+type Conn struct {
+	core
+	be     backend
+	dests  []netip.AddrPort // where a send to the group goes; nil with multicast
+	closed atomic.Bool
+	mu     sync.Mutex // held in Wait, so that Close can tell when it has ended
+	freed  bool       // guarded by mu
+}
+
+// backend is one way to use the sockets: native_linux.go or portable.go.
+type backend interface {
+	// wait returns when a socket is readable, wake was called, or d has passed.
+	wait(d time.Duration) error
+	receive(pkts []wire.Packet) (int, error)
+	// send takes whole segments; the bytes are the caller's again on return.
+	send(to netip.AddrPort, b []byte, seg int) error
+	flush() error
+	wakeCloser
+}
+
+// wakeCloser is the part of a backend that other goroutines may call.
+type wakeCloser interface {
+	wake()
+	// close runs when nobody is in wait any more.
+	close() error
+}
+
+// core is what a Conn shares with its backend.
+type core struct {
+	cfg     Config
+	link    link
+	local   netip.AddrPort
+	group   netip.AddrPort // with its zone
+	pool    *wire.Pool
+	arena   arena
+	stats   Stats
+	refused refused
+	recvBuf int
+	sendBuf int
+	modes   string // how the backend works, for Describe
+}
+
+// Open opens the sockets and joins the group. The caller closes the Conn. The
+// pool is used only within Receive and Close, by the goroutine that calls them.
+func Open(cfg Config, pool *wire.Pool) (*Conn, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	l, err := chooseLink(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	c := &Conn{core: core{cfg: cfg, link: l, group: cfg.Group, pool: pool}}
+	if c.group.IsValid() && !cfg.v4() {
+		c.group = netip.AddrPortFrom(c.group.Addr().WithZone(l.zone), c.group.Port())
+	}
+	if c.be, err = openBackend(&c.core); err != nil {
+		return nil, fmt.Errorf("udp: %s: %w", l, err)
+	}
+	c.SetMembers(nil)
+	return c, nil
+}
+
+// Local is the member's address: everything is sent from it.
+func (c *Conn) Local() netip.AddrPort { return c.local }
+
+// MTU is the largest payload in bytes that one packet of the interface carries.
+func (c *Conn) MTU() int { return c.link.payload(c.cfg.v4()) }
+
+// RecvBuf is the size of the receive buffer that the kernel granted, in bytes.
+// It counts the kernel's overhead too: about half of it is payload.
+func (c *Conn) RecvBuf() int { return c.recvBuf }
+
+// Stats is the counters up to now.
+func (c *Conn) Stats() Stats { return c.stats }
+
+// Describe is one line for the log: interface and why, addresses, modes, buffers.
+func (c *Conn) Describe() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s, member %v, ", c.link, c.local)
+	if c.cfg.fanout() {
+		fmt.Fprintf(&b, "unicast to %d peers", len(c.cfg.Peers))
+	} else {
+		fmt.Fprintf(&b, "group %v ttl %d", c.group, c.cfg.TTL)
+	}
+	fmt.Fprintf(&b, ", %s, receive buffer %d KiB of %d asked, send buffer %d KiB of %d asked",
+		c.modes, c.recvBuf>>10, c.cfg.RecvBuf>>10, c.sendBuf>>10, c.cfg.SendBuf>>10)
+	return b.String()
+}
+
+// SetMembers gives the members' addresses to which, without multicast, sends to
+// the group go, besides the peers of the Config. With multicast it does nothing.
+func (c *Conn) SetMembers(addrs []netip.AddrPort) {
+	if !c.cfg.fanout() {
+		return
+	}
+	seen := map[netip.AddrPort]bool{c.local: true}
+	c.dests = c.dests[:0]
+	for _, list := range [][]netip.AddrPort{c.cfg.Peers, addrs} {
+		for _, a := range list {
+			if a = c.zoned(unmap(a)); !seen[a] && a.Addr().Is4() == c.cfg.v4() {
+				seen[a] = true
+				c.dests = append(c.dests, a)
+			}
+		}
+	}
+}
+
+// zoned gives a link-local address without a zone the zone of our interface, so
+// that one member has one address.
+func (c *core) zoned(a netip.AddrPort) netip.AddrPort {
+	if ip := a.Addr(); ip.Is6() && ip.Zone() == "" && ip.IsLinkLocalUnicast() {
+		return netip.AddrPortFrom(ip.WithZone(c.link.zone), a.Port())
+	}
+	return a
+}
+
+// Wait blocks until a datagram can be received, Wake is called, or d has passed;
+// a negative d is for ever and zero only looks. It may return early for no
+// reason, and returns net.ErrClosed when the Conn is closed.
+func (c *Conn) Wait(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() {
+		return errors.Join(net.ErrClosed, c.free())
+	}
+	err := c.be.wait(d)
+	if c.closed.Load() {
+		return errors.Join(net.ErrClosed, c.free())
+	}
+	return err
+}
+
+// Wake makes the current or the next Wait return. Any goroutine may call it; it
+// costs a few nanoseconds while another wake is pending.
+func (c *Conn) Wake() { c.be.wake() }
+
+// Receive fills pkts with what has arrived and returns how many it filled; 0 when
+// nothing is there. It does not block. Each filled packet's Buf comes with one
+// reference that is the caller's to drop. Data is aligned to 8 bytes.
+func (c *Conn) Receive(pkts []wire.Packet) (int, error) {
+	if c.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	return c.be.receive(pkts)
+}
+
+// errSegment is what Send answers to a length that makes no datagrams.
+var errSegment = errors.New("udp: segment length is not in 1..65507")
+
+// Send sends b to one address, or to the group when to is zero: one datagram or
+// more of seg bytes each, the last of which may be shorter. The bytes may be
+// reused on return. A single small datagram leaves with the next Flush or with
+// the next run, others at once; the order of what goes to one address is kept.
+// What the network refuses is counted and dropped; errors are the caller's own
+// mistakes, or net.ErrClosed.
+func (c *Conn) Send(to netip.AddrPort, b []byte, seg int) error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	if len(b) == 0 {
+		return nil
+	}
+	if seg = min(seg, len(b)); seg <= 0 || seg > maxPayload {
+		return errSegment
+	}
+	if to.IsValid() {
+		to = unmap(to)
+		if to.Addr().Is4() != c.cfg.v4() {
+			return fmt.Errorf("udp: %v is not of this socket's address family", to)
+		}
+		return c.be.send(c.zoned(to), b, seg)
+	}
+	if !c.cfg.fanout() {
+		return c.be.send(c.group, b, seg)
+	}
+	for _, to := range c.dests {
+		if err := c.be.send(to, b, seg); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Flush sends what Send has kept. The loop calls it at the end of each turn.
+func (c *Conn) Flush() error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	return c.be.flush()
+}
+
+// Unreachable is the next address of which the kernel has learned that nobody
+// listens there; false when there is none. The portable path never knows.
+func (c *Conn) Unreachable() (netip.AddrPort, bool) { return c.refused.pop() }
+
+// Close closes the sockets and gives the buffers back. It may be called while
+// another goroutine is in Wait, which then frees everything and returns
+// net.ErrClosed before Close returns; it must not run at the same time as other
+// methods of the loop. A second Close does nothing.
+func (c *Conn) Close() error {
+	c.closed.Store(true)
+	c.be.wake()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.free()
+}
+
+// free runs once, with mu held.
+func (c *Conn) free() error {
+	if c.freed {
+		return nil
+	}
+	c.freed = true
+	err := c.be.close()
+	c.arena.release()
+	return err
+}
