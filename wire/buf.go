@@ -67,8 +67,9 @@ func (p *Pool) Get() *Buf {
 func (p *Pool) put(b *Buf) {
 	p.live--
 	if p.Poison {
-		for i := range b.B {
-			b.B[i] = 0xDB
+		b.B[0] = 0xDB
+		for i := 1; i < len(b.B); i *= 2 {
+			copy(b.B[i:], b.B[:i])
 		}
 	}
 	if len(p.free) < maxFree {

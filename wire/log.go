@@ -6,6 +6,8 @@ import "encoding/binary"
 // five bytes. A frame header is never split across segments.
 const frameMax = 1 + 5
 
+const never = -1 << 62 // a segment that has not been sent again
+
 // segment is where one sealed segment lies.
 type segment struct {
 	buf *Buf
@@ -152,7 +154,8 @@ func uvarintLen(v uint64) int {
 
 // Seal closes the open segment, if there is anything in it.
 func (l *Log) Seal() {
-	if l.fill == 0 {
+	if l.fill <= HeaderLen {
+		l.fill = 0 // an empty claim
 		return
 	}
 	if l.next-l.first >= uint64(len(l.ring)) {
@@ -162,7 +165,7 @@ func (l *Log) Seal() {
 	h.Seq = l.next
 	h.Put(l.chunk.B[l.off:])
 	l.chunk.Keep()
-	l.ring[l.next&uint64(len(l.ring)-1)] = segment{buf: l.chunk, off: int32(l.off), len: int32(l.fill)}
+	*l.at(l.next) = segment{buf: l.chunk, off: int32(l.off), len: int32(l.fill), at: never}
 	l.bytes += l.fill
 	l.off += l.fill
 	l.fill = 0
@@ -232,7 +235,7 @@ func (l *Log) Holder(seq uint64) *Buf { return l.at(seq).buf }
 // it told.
 func (l *Log) Again(seq uint64, now, gap int64, who int) (send, all bool) {
 	s := l.at(seq)
-	if s.at != 0 && now-s.at < gap {
+	if s.at != never && now-s.at < gap {
 		if s.who == who || s.who < 0 {
 			return false, false
 		}
@@ -274,7 +277,7 @@ func (l *Log) Last() uint64 { return l.next - 1 }
 func (l *Log) Sent() uint64 { return l.sent }
 
 // Pending reports whether anything waits to be transmitted.
-func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > 0 }
+func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > HeaderLen }
 
 // Bytes is what the log holds, sent or not.
 func (l *Log) Bytes() int { return l.bytes + l.fill }

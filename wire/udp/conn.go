@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -31,12 +32,17 @@ type Conn struct {
 type backend interface {
 	// wait returns when a socket is readable, wake was called, or d has passed.
 	wait(d time.Duration) error
+	poller
 	receive(pkts []wire.Packet) (int, error)
 	// send takes whole segments; the bytes are the caller's again on return.
 	send(to netip.AddrPort, b []byte, seg int) error
 	flush() error
 	wakeCloser
 }
+
+// poller looks without blocking whether wait would return at once, and ends the
+// wake that it sees.
+type poller interface{ poll() bool }
 
 // wakeCloser is the part of a backend that other goroutines may call.
 type wakeCloser interface {
@@ -58,6 +64,7 @@ type core struct {
 	recvBuf int
 	sendBuf int
 	modes   string // how the backend works, for Describe
+	alone   bool   // no other member is known to share this host
 }
 
 // Open opens the sockets and joins the group. The caller closes the Conn. The
@@ -67,7 +74,11 @@ func Open(cfg Config, pool *wire.Pool) (*Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := chooseLink(&cfg)
+	var l link
+	err = retryDAD(!cfg.v4(), func() (err error) {
+		l, err = chooseLink(&cfg)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +89,9 @@ func Open(cfg Config, pool *wire.Pool) (*Conn, error) {
 	if c.be, err = openBackend(&c.core); err != nil {
 		return nil, fmt.Errorf("udp: %s: %w", l, err)
 	}
-	c.SetMembers(nil)
+	if cfg.fanout() {
+		c.SetMembers(nil)
+	}
 	return c, nil
 }
 
@@ -109,10 +122,14 @@ func (c *Conn) Describe() string {
 	return b.String()
 }
 
-// SetMembers gives the members' addresses to which, without multicast, sends to
-// the group go, besides the peers of the Config. With multicast it does nothing.
+// SetMembers gives the addresses of the view's members. Without multicast, sends
+// to the group go to them besides the peers of the Config. With multicast they
+// tell whether a member shares this host: if none does, runs of several datagrams
+// are not looped back, which would cost the kernel a fifth of its time; single
+// datagrams always are, so that strangers on this host can be discovered.
 func (c *Conn) SetMembers(addrs []netip.AddrPort) {
 	if !c.cfg.fanout() {
+		c.alone = !c.neighbours(addrs)
 		return
 	}
 	seen := map[netip.AddrPort]bool{c.local: true}
@@ -150,6 +167,29 @@ func (c *Conn) Wait(d time.Duration) error {
 		return errors.Join(net.ErrClosed, c.free())
 	}
 	return err
+}
+
+// Poll is a Wait that uses the processor instead of sleeping, for the shortest
+// latency: it looks again and again for at most d, for ever if d is negative, and
+// reports whether there was anything to return for.
+func (c *Conn) Poll(d time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	var end time.Time
+	for n := 1; ; n++ {
+		if c.closed.Load() || c.be.poll() {
+			return true
+		}
+		if n%16 != 0 {
+			continue
+		}
+		runtime.Gosched() // there may be one processor only
+		if end.IsZero() {
+			end = time.Now().Add(d)
+		} else if d >= 0 && time.Now().After(end) {
+			return false
+		}
+	}
 }
 
 // Wake makes the current or the next Wait return. Any goroutine may call it; it

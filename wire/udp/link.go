@@ -1,12 +1,15 @@
 package udp
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"slices"
 	"strings"
+	"syscall"
+	"time"
 )
 
 // link is the interface in use and why.
@@ -28,6 +31,27 @@ func (l link) payload(v4 bool) int {
 		return min(l.ifi.MTU-28, maxPayload)
 	}
 	return min(l.ifi.MTU-48, maxPayload)
+}
+
+// dadTime is how long an IPv6 address may be missing or tentative (RFC 4862) after
+// its interface has come up; until then it cannot be used. The kernel waits up to a
+// second at random and then one more.
+const dadTime = 3 * time.Second
+
+// errNoAddr says that an interface has no address of the family in use.
+var errNoAddr = errors.New("no address")
+
+// retryDAD repeats f while it fails as it does with an IPv6 address that is not
+// ready.
+func retryDAD(v6 bool, f func() error) error {
+	for end := time.Now().Add(dadTime); ; time.Sleep(20 * time.Millisecond) {
+		err := f()
+		soon := errors.Is(err, errNoAddr) || errors.Is(err, syscall.EADDRNOTAVAIL) ||
+			errors.Is(err, syscall.ENETUNREACH)
+		if !v6 || !soon || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // chooseLink finds the interface, in the order of how clearly the Config says it.
@@ -63,7 +87,7 @@ func namedLink(s string, bind netip.Addr, bound, v4 bool) (link, error) {
 		addr, ok = bind, true
 	}
 	if !ok {
-		return link{}, fmt.Errorf("udp: interface %q has no %s address", s, family(v4))
+		return link{}, fmt.Errorf("udp: interface %q: %w of %s", s, errNoAddr, family(v4))
 	}
 	return makeLink(*ifi, addr, "configured"), nil
 }
@@ -120,7 +144,7 @@ func autoLink(v4 bool) (link, error) {
 	}
 	switch {
 	case n == 0:
-		return link{}, fmt.Errorf("udp: no interface is up with a %s address", family(v4))
+		return link{}, fmt.Errorf("udp: no interface is up: %w of %s", errNoAddr, family(v4))
 	case best.ifi.Flags&net.FlagLoopback != 0:
 		best.why = "loopback: no other interface is up with multicast and an address"
 	default:
@@ -189,6 +213,27 @@ func hasAddr(ifi *net.Interface, a netip.Addr) bool {
 	}
 	// All of 127/8 is ours, not only the address that is configured.
 	return ifi.Flags&net.FlagLoopback != 0 && a.Is4() && a.IsLoopback()
+}
+
+// neighbours reports whether one of the members, other than ourselves, is on this
+// host. When it cannot be found out they are taken to be.
+func (c *core) neighbours(members []netip.AddrPort) bool {
+	nets, err := net.InterfaceAddrs()
+	if err != nil {
+		return true
+	}
+	ours := map[netip.Addr]bool{c.local.Addr().WithZone(""): true}
+	for _, n := range nets {
+		if p, err := netip.ParsePrefix(n.String()); err == nil {
+			ours[p.Addr().Unmap()] = true
+		}
+	}
+	return slices.ContainsFunc(members, func(a netip.AddrPort) bool {
+		a = unmap(a)
+		ip := a.Addr().WithZone("")
+		self := a.Port() == c.local.Port() && ip == c.local.Addr().WithZone("")
+		return !self && (ours[ip] || ip.IsLoopback())
+	})
 }
 
 func addrsOf(ifi *net.Interface) []netip.Addr {

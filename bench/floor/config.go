@@ -1,0 +1,132 @@
+// Package floor is the yardstick: it moves the messages that the real stack moves
+// over the same wire, in the fewest steps that the kernel allows, without a
+// protocol. One process sends; each of the receivers is a process too. Messages
+// are packed, as a byte stream, into datagrams of 1472 bytes; runs of datagrams
+// leave by UDP GSO and arrive by UDP GRO; receivers touch each message and
+// return credit. Lost datagrams are counted and not repaired.
+//
+// What the stack reaches is to be read as a share of what this reaches on the
+// same machine in the same minute.
+package floor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os/exec"
+	"time"
+)
+
+// Mode is what is measured.
+type Mode string
+
+// The modes.
+const (
+	Stream   Mode = "stream"   // one sender's throughput
+	PingPong Mode = "pingpong" // the round trip of one datagram, unicast
+)
+
+// Role is what one process does.
+type Role string
+
+// The roles. All starts a process for each of the others.
+const (
+	All      Role = ""
+	Sender   Role = "sender"
+	Receiver Role = "receiver"
+)
+
+// Config describes a run. The zero value of each field but Start is usable.
+type Config struct {
+	Mode      Mode           `json:"mode"`
+	Role      Role           `json:"role"`
+	Group     netip.AddrPort `json:"group"`     // default 239.255.70.70:17070
+	Interface string         `json:"interface"` // as in udp.Config; in each process its own
+	Receivers int            `json:"receivers"` // default 2
+	Message   int            `json:"message"`   // bytes; default 64, at most 60000
+	Datagram  int            `json:"datagram"`  // bytes with the 24 of header; default 1472
+	Run       int            `json:"run"`       // datagrams of one GSO send; default 44
+	// Window is how many bytes may be under way; default a quarter of the granted
+	// receive buffer, at most 4 MiB.
+	Window   int           `json:"window"`
+	Duration time.Duration `json:"duration"` // of sending; default 2 s, at most a minute
+	Count    int           `json:"count"`    // round trips; default 20000
+	Spin     bool          `json:"spin"`     // round trips: poll instead of sleeping
+	ViaUDP   bool          `json:"via_udp"`  // through package wire/udp, to see its price
+	Pin      bool          `json:"pin"`      // member i to processor i modulo their number
+	Member   int           `json:"member"`   // set for each process: 0 is the sender
+
+	// Start makes the command of one member's process when Role is All. The
+	// command must end up in RunChild with the given argument, and write what that
+	// writes to its standard output and nothing else.
+	Start func(ctx context.Context, member int, arg string) *exec.Cmd `json:"-"`
+}
+
+// Result is what one run or, within it, one process has measured.
+type Result struct {
+	Role       Role    `json:"role"`
+	Member     int     `json:"member"`
+	Seconds    float64 `json:"seconds"`
+	Messages   uint64  `json:"messages"` // of all receivers the slowest one's
+	Bytes      uint64  `json:"bytes"`    // of datagrams, with their headers
+	MsgsPerSec float64 `json:"msgs_per_sec"`
+	MBPerSec   float64 `json:"mb_per_sec"` // 10^6 bytes
+	LostBytes  uint64  `json:"lost_bytes"`
+	Runs       uint64  `json:"runs"`   // sends or receives
+	Stalls     uint64  `json:"stalls"` // the sender's credit timeouts: 0 in a valid run
+	Window     int     `json:"window_bytes"`
+	RecvBuf    int     `json:"recv_buf_bytes"`
+	CPUSeconds float64 `json:"cpu_seconds"`
+
+	RoundTrips int     `json:"round_trips,omitempty"`
+	P50us      float64 `json:"p50_us,omitempty"`
+	P99us      float64 `json:"p99_us,omitempty"`
+	MinUs      float64 `json:"min_us,omitempty"`
+
+	Members []Result `json:"members,omitempty"`
+}
+
+const maxMessage = 60000
+
+func (c Config) withDefaults() (Config, error) {
+	if c.Mode == "" {
+		c.Mode = Stream
+	}
+	if !c.Group.IsValid() {
+		c.Group = netip.MustParseAddrPort("239.255.70.70:17070")
+	}
+	for _, f := range []struct {
+		v   *int
+		def int
+	}{{&c.Receivers, 2}, {&c.Message, 64}, {&c.Datagram, 1472}, {&c.Run, 44}, {&c.Count, 20000}} {
+		if *f.v == 0 {
+			*f.v = f.def
+		}
+	}
+	if c.Mode == PingPong {
+		c.Receivers = 1
+	}
+	if c.Duration == 0 {
+		c.Duration = 2 * time.Second
+	}
+	return c, c.validate()
+}
+
+func (c *Config) validate() error {
+	switch {
+	case c.Mode != Stream && c.Mode != PingPong:
+		return fmt.Errorf("floor: Config.Mode %q", c.Mode)
+	case c.Receivers < 1 || c.Receivers > 64:
+		return fmt.Errorf("floor: Config.Receivers %d is not in 1..64", c.Receivers)
+	case c.Message < 1 || c.Message > maxMessage:
+		return fmt.Errorf("floor: Config.Message %d is not in 1..%d", c.Message, maxMessage)
+	case c.Datagram < 64 || c.Run < 1 || c.Run > 64 || c.Datagram*c.Run > 65000:
+		return fmt.Errorf("floor: %d datagrams of %d bytes are no run", c.Run, c.Datagram)
+	case c.Duration < 0 || c.Duration > time.Minute:
+		return errors.New("floor: Config.Duration is more than a minute")
+	case c.Count < 1 || c.Count > 10_000_000:
+		return errors.New("floor: Config.Count is not in 1..10,000,000")
+	}
+	return nil
+}

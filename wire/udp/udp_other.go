@@ -1,0 +1,5 @@
+//go:build !linux
+
+package udp
+
+func openBackend(c *core) (backend, error) { return openPortable(c) }

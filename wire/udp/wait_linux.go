@@ -1,0 +1,110 @@
+package udp
+
+import (
+	"fmt"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// The marks of the epoll set's members.
+const (
+	markMember = iota
+	markGroup
+	markWake
+)
+
+func (n *native) openEpoll() error {
+	var err error
+	if n.ep, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("epoll_create1: %w", err)
+	}
+	if n.ev, err = unix.Eventfd(0, unix.EFD_CLOEXEC|unix.EFD_NONBLOCK); err != nil {
+		return fmt.Errorf("eventfd: %w", err)
+	}
+	// The eventfd is edge-triggered: each write is an edge, so it is never read.
+	for mark, f := range []struct {
+		fd     int
+		events uint32
+	}{{n.uni.fd, unix.EPOLLIN}, {n.mc.fd, unix.EPOLLIN}, {n.ev, unix.EPOLLIN | unix.EPOLLET}} {
+		if f.fd < 0 {
+			continue
+		}
+		e := unix.EpollEvent{Events: f.events, Fd: int32(mark)}
+		if err := unix.EpollCtl(n.ep, unix.EPOLL_CTL_ADD, f.fd, &e); err != nil {
+			return fmt.Errorf("epoll_ctl: %w", err)
+		}
+	}
+	return nil
+}
+
+// wait and wake agree through two flags. wake sets pending and then looks at
+// sleeping; wait sets sleeping and then looks at pending: one of them sees the
+// other.
+func (n *native) wait(d time.Duration) error {
+	n.sleeping.Store(true)
+	defer n.awake()
+	if n.pending.Load() {
+		return nil
+	}
+	k, errno := n.wait64(n.ep, n.events[:], int64(d))
+	if errno == unix.ENOSYS {
+		n.wait64 = epollWaitMilli
+		k, errno = n.wait64(n.ep, n.events[:], int64(d))
+	}
+	if errno == unix.EINTR {
+		return nil
+	}
+	if errno != 0 {
+		return fmt.Errorf("udp: epoll: %w", errno)
+	}
+	n.note(k)
+	return nil
+}
+
+// poll takes as true what makes a receive worth its price; an error of a socket
+// is left for the receive to find.
+func (n *native) poll() bool {
+	if n.pending.Swap(false) {
+		return true
+	}
+	k, errno := n.wait64(n.ep, n.events[:], 0)
+	if errno != 0 {
+		return errno != unix.EINTR
+	}
+	n.note(k)
+	return k > 0
+}
+
+// note keeps what epoll has told of k sockets.
+func (n *native) note(k int) {
+	for _, e := range n.events[:k] {
+		if e.Fd == markMember && e.Events&unix.EPOLLERR != 0 {
+			n.drainErrors()
+		}
+		if e.Events&unix.EPOLLIN != 0 && e.Fd != markWake {
+			n.ready |= 1 << e.Fd
+		}
+	}
+}
+
+// awake ends a wait. A wake that comes before the second store has done its work:
+// the loop is about to look at whatever it announced.
+func (n *native) awake() {
+	n.sleeping.Store(false)
+	n.pending.Store(false)
+}
+
+func (n *native) wake() {
+	if n.pending.Swap(true) || !n.sleeping.Load() {
+		return
+	}
+	one := uint64(1)
+	n.evMu.Lock() // a closed descriptor's number may already be somebody else's
+	defer n.evMu.Unlock()
+	if n.ev >= 0 {
+		// It can only fail when 2^64-2 wakes are unread.
+		_, _ = unix.Write(n.ev, unsafe.Slice((*byte)(unsafe.Pointer(&one)), 8))
+	}
+}
