@@ -33,8 +33,9 @@ const (
 	// Propose is a ProposeView callback: View, Count of state messages given,
 	// Hash of the view message returned.
 	Propose
-	// ViewEvent is the acceptance of a view by the application, recorded on entry
-	// to AcceptedView. View; AppState where the application offers it.
+	// ViewEvent is the acceptance of a view by the application, recorded
+	// before its AcceptedView runs and before the messages that waited for the
+	// view are released. View; AppState where the application offers it.
 	ViewEvent
 	// Exit is the last event of an endpoint that left or was taken out.
 	Exit

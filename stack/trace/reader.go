@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/bits"
 
 	"maestro/wire"
 )
@@ -96,12 +97,21 @@ func (t *Reader) record() ([]byte, error) {
 	if n == 0 || n > maxRecord {
 		return nil, fmt.Errorf("%w: offset %d: record of %d bytes", ErrFormat, t.offset, n)
 	}
+	t.offset += int64(n) + int64(bits.Len64(n)+6)/7
+	if n <= uint64(t.r.Size()) {
+		b, err := t.r.Peek(int(n))
+		if err != nil {
+			t.cut = errors.Is(err, io.EOF)
+			return nil, err
+		}
+		_, err = t.r.Discard(int(n)) // leaves b alone: it is all buffered
+		return b, err
+	}
 	t.long.Reset()
 	if _, err = io.CopyN(&t.long, t.r, int64(n)); err != nil {
 		t.cut = errors.Is(err, io.EOF)
 		return nil, err
 	}
-	t.offset += int64(n) + int64(len(binary.AppendUvarint(nil, n)))
 	return t.long.Bytes(), nil
 }
 
