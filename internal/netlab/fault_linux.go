@@ -30,6 +30,9 @@ const (
 	kinds
 )
 
+// lose is the rule that loses datagrams at random.
+const lose = "meta l4proto udp numgen random mod 1000 < %d drop"
+
 // dupMark keeps a duplicate from being duplicated.
 const dupMark = "0x77"
 
@@ -38,7 +41,7 @@ const dupMark = "0x77"
 func (l *Lab) Loss(permille int) {
 	l.t.Helper()
 	for i := 1; i <= l.Len(); i++ {
-		l.setPort(i, loss, permille, "meta l4proto udp numgen random mod 1000 < %d drop", permille)
+		l.setPort(i, loss, permille, lose, permille)
 	}
 	l.apply()
 }
@@ -73,8 +76,8 @@ func (l *Lab) Deaf(i int, on bool) {
 // Dup makes each every-th datagram sent to member i arrive twice. 0 ends it.
 func (l *Lab) Dup(i, every int) {
 	l.t.Helper()
-	l.setPort(i, dup, every,
-		"meta mark %s accept; meta l4proto udp numgen inc mod %d == 0 meta mark set %s dup to \"%s\"",
+	l.setPort(i, dup, every, "meta mark %s accept\n"+
+		"meta l4proto udp numgen inc mod %d == 0 meta mark set %s dup to %s",
 		dupMark, every, dupMark, portName(i))
 	l.apply()
 }
@@ -138,10 +141,13 @@ func (l *Lab) LinkDown(i int) {
 	l.onPort(i, l.bridge.link.LinkSetDown)
 }
 
-// LinkUp puts member i's cable back.
+// LinkUp puts member i's cable back, and returns when it carries frames again.
 func (l *Lab) LinkUp(i int) {
 	l.t.Helper()
 	l.onPort(i, l.bridge.link.LinkSetUp)
+	if err := l.waitUp(i); err != nil {
+		l.t.Fatalf("netlab: member %d: %v", i, err)
+	}
 }
 
 // MTU makes what is larger than mtu vanish on its way to member i: a black hole
@@ -240,8 +246,7 @@ func (f *faults) rules() string {
 		fmt.Fprintf(&b, "iifname m%d oifname m%d drop\n", k[0], k[1])
 	}
 	for k, permille := range f.link {
-		fmt.Fprintf(&b, "iifname m%d oifname m%d meta l4proto udp numgen random mod 1000 < %d drop\n",
-			k[0], k[1], permille)
+		fmt.Fprintf(&b, "iifname m%d oifname m%d "+lose+"\n", k[0], k[1], permille)
 	}
 	b.WriteString("}\n}\ntable netdev lab\ndelete table netdev lab\ntable netdev lab {\n")
 	for i, rules := range f.port {

@@ -4,12 +4,13 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"sync/atomic"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -62,9 +63,6 @@ type space struct {
 	link *netlink.Handle
 }
 
-// labs numbers the labs of this process.
-var labs atomic.Int64
-
 // New builds a network of n members, and takes it down at the end of the test.
 // It skips the test under -short and where it may not or cannot do its work.
 func New(t T, n int, o Options) *Lab {
@@ -82,7 +80,6 @@ func New(t T, n int, o Options) *Lab {
 	l := &Lab{
 		t:      t,
 		opts:   o,
-		name:   fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), labs.Add(1)),
 		member: make([]*space, n+1),
 	}
 	t.Cleanup(l.close)
@@ -147,8 +144,12 @@ func (l *Lab) in(s *space, f func()) {
 
 // build makes the bridge and plugs the members in.
 func (l *Lab) build() (err error) {
-	if l.bridge, err = newSpace(l.name + "-bridge"); err != nil {
-		return err
+	for k := 1; l.bridge == nil; k++ { // several labs of one process
+		l.name = fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), k)
+		l.bridge, err = newSpace(l.name + "-bridge")
+		if err != nil && !errors.Is(err, fs.ErrExist) {
+			return err
+		}
 	}
 	if err := l.bridge.run(func() {
 		setSysctl("net/ipv6/conf/default/disable_ipv6", "1")
@@ -174,6 +175,11 @@ func (l *Lab) build() (err error) {
 			return fmt.Errorf("member %d: %w", i, err)
 		}
 	}
+	for i := 1; i < len(l.member); i++ {
+		if err := l.waitUp(i); err != nil {
+			return fmt.Errorf("member %d: %w", i, err)
+		}
+	}
 	return nil
 }
 
@@ -195,7 +201,9 @@ func (l *Lab) plug(i, bridge int) (err error) {
 		return err
 	}
 	port := &netlink.Veth{
-		LinkAttrs:     netlink.LinkAttrs{Name: portName(i), MTU: l.opts.MTU, MasterIndex: bridge},
+		LinkAttrs: netlink.LinkAttrs{
+			Name: portName(i), MTU: l.opts.MTU, MasterIndex: bridge,
+		},
 		PeerName:      "eth0",
 		PeerMTU:       uint32(l.opts.MTU),
 		PeerNamespace: netlink.NsFd(s.ns),
@@ -257,7 +265,7 @@ func newSpace(name string) (*space, error) {
 		return nil, err // the thread stays locked, and ends with its goroutine
 	}
 	runtime.UnlockOSThread()
-	s := &space{name: name, ns: ns}
+	s := &space{ns: ns}
 	if s.link, err = netlink.NewHandleAt(ns); err != nil {
 		s.close()
 		return nil, err
@@ -274,6 +282,7 @@ func newSpace(name string) (*space, error) {
 		s.close()
 		return nil, err
 	}
+	s.name = name
 	return s, nil
 }
 
@@ -337,6 +346,25 @@ func (s *space) multicastRoute(eth netlink.Link) error {
 		Scope:     netlink.SCOPE_LINK,
 		Dst:       ipNet(netip.MustParsePrefix("224.0.0.0/4")),
 	})
+}
+
+// waitUp waits until member i's cable can be used: the kernel reacts to one that
+// is plugged in at a later moment of its own, and so does the bridge.
+func (l *Lab) waitUp(i int) error {
+	return errors.Join(waitUp(l.bridge.link, portName(i)), waitUp(l.member[i].link, "eth0"))
+}
+
+func waitUp(h *netlink.Handle, name string) error {
+	for begin := time.Now(); time.Since(begin) < 3*time.Second; time.Sleep(time.Millisecond) {
+		dev, err := h.LinkByName(name)
+		if err != nil {
+			return err
+		}
+		if dev.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s does not come up", name)
 }
 
 // setSysctl writes a setting of the thread's namespace, where the kernel has it.

@@ -5,6 +5,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"sync"
 	"syscall"
@@ -96,19 +97,22 @@ func (e *ear) run() {
 	}
 }
 
-// heard waits for silence and takes the counts: datagrams in all, different
-// ones, damaged ones.
-func (e *ear) heard() (all, unique, bad int) {
+// wait waits for silence.
+func (e *ear) wait() {
 	const silence = 30 * time.Millisecond
-	begin := time.Now()
-	for {
-		time.Sleep(silence / 3)
+	for begin := time.Now(); ; time.Sleep(silence / 3) {
 		e.mu.Lock()
-		if since := time.Since(e.last); since >= silence && time.Since(begin) >= silence {
-			break
-		}
+		last := e.last
 		e.mu.Unlock()
+		if time.Since(last) >= silence && time.Since(begin) >= silence {
+			return
+		}
 	}
+}
+
+// take takes the counts: datagrams in all, different ones, damaged ones.
+func (e *ear) take() (all, unique, bad int) {
+	e.mu.Lock()
 	defer e.mu.Unlock()
 	for _, n := range e.count {
 		all += n
@@ -116,6 +120,11 @@ func (e *ear) heard() (all, unique, bad int) {
 	unique, bad = len(e.count), e.bad
 	e.count, e.bad = map[uint32]int{}, 0
 	return all, unique, bad
+}
+
+func (e *ear) heard() (all, unique, bad int) {
+	e.wait()
+	return e.take()
 }
 
 // send sends numbered datagrams from member 1.
@@ -378,6 +387,45 @@ func TestProcesses(t *testing.T) {
 	if code := q.Exit(time.Second); code != -1 {
 		t.Errorf("killed, exit code %d", code)
 	}
+}
+
+// Two labs of one process, of which one is large.
+func TestSeveralAndLarge(t *testing.T) {
+	a := New(t, 2, Options{})
+	begin := time.Now()
+	b := New(t, 100, Options{})
+	t.Logf("a lab of 100 took %v", time.Since(begin))
+	if a.Namespace(1) == b.Namespace(1) {
+		t.Fatal("one name for two namespaces")
+	}
+	for _, name := range []string{a.Namespace(2), b.Namespace(2), b.Namespace(100)} {
+		if _, err := os.Stat(filepath.Join(runDir, name)); err != nil {
+			t.Error(err)
+		}
+	}
+	ears := listen(t, b, group4)
+	b.Partition([][]int{half(1, 50), half(51, 100)})
+	send(t, b, group4, 10, payload)
+	near, far := 0, 0
+	ears[2].wait()
+	ears[50].wait()
+	for i := 2; i <= 100; i++ {
+		n, _, _ := ears[i].take()
+		if i <= 50 {
+			near += n
+		} else {
+			far += n
+		}
+	}
+	check(t, "near half", near, 49*10, 49*10)
+	check(t, "far half", far, 0, 0)
+}
+
+func half(from, to int) (members []int) {
+	for i := from; i <= to; i++ {
+		members = append(members, i)
+	}
+	return members
 }
 
 // fakeT is a test that ends when its owner says so.

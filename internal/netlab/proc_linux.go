@@ -128,7 +128,7 @@ func (p *Proc) Wait(pattern string, timeout time.Duration) (Line, []string) {
 			return line, match
 		}
 		if done == nil {
-			p.t.Fatalf("netlab: %s has ended (%v) without a line that matches %q", p, p.err, pattern)
+			p.t.Fatalf("netlab: %s has ended (%v), no line matches %q", p, p.err, pattern)
 		}
 		select {
 		case <-more:

@@ -24,7 +24,11 @@ const (
 func Sweep() {
 	names, _ := filepath.Glob(filepath.Join(runDir, prefix+"*"))
 	for _, name := range names {
-		if dead(filepath.Base(name)) {
+		target, err := os.Readlink(name)
+		if err != nil {
+			continue
+		}
+		if ns, _ := os.Readlink(target); !strings.HasPrefix(ns, "net:[") {
 			_ = os.Remove(name)
 		}
 	}
@@ -56,10 +60,10 @@ func markOf(environ []byte) (lab string, ok bool) {
 	return "", false
 }
 
-// dead says whether the process in a lab's or a namespace's name is no more.
-// A name that is not one of ours counts as alive.
-func dead(name string) bool {
-	rest, ok := strings.CutPrefix(name, prefix)
+// dead says whether the process that had a lab is no more. A name that is not
+// one of ours counts as alive.
+func dead(lab string) bool {
+	rest, ok := strings.CutPrefix(lab, prefix)
 	if !ok {
 		return false
 	}
