@@ -195,6 +195,10 @@ type Room struct {
 	Full bool
 }
 
+// Unheard asks whether there are members who have not acknowledged a decision
+// that this member made. Answered by view installation.
+type Unheard struct{ Any bool }
+
 // Marked says how far the multicast stream of a member goes and is stable, by
 // that member's own word.
 type Marked struct {
@@ -209,6 +213,7 @@ func (Marked) event()   {}
 func (Gathered) event() {}
 
 func (*Heard) query()   {}
+func (*Unheard) query() {}
 func (*Room) query()    {}
 func (*Credit) query()  {}
 func (*Holding) query() {}

@@ -72,6 +72,7 @@ type Group struct {
 	counters Counters
 	msg      Msg
 	room     Room
+	in       Datagram                // the one that is being received
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 }
 
@@ -228,6 +229,16 @@ func (g *Group) exit(err error) {
 
 // Out reports whether the member is out of the group for good.
 func (g *Group) Out() bool { return g.state == out }
+
+// Settled reports whether everybody who has to has heard of the views that this
+// member decided. A member that is out should stay until then.
+func (g *Group) Settled() bool {
+	var q Unheard
+	for i := range g.ended {
+		g.ended[i].stack.Ask(&q)
+	}
+	return !q.Any
+}
 
 // Close gives back all buffers. The group is of no use afterwards.
 func (g *Group) Close() {
@@ -457,8 +468,15 @@ func (g *Group) viewOf(d *wire.Decision, old *View) *View {
 	v := &View{View: d.Next, Group: g.cfg.Group, Prev: old.ID}
 	v.Rank = v.RankOf(g.cfg.Self)
 	v.Together = make([]bool, len(v.Members))
+	var apart Set // those of the old view who come by another way
+	for i := range d.Parties {
+		if d.Parties[i].View == old.ID {
+			apart = SetOf(len(old.Members), d.Parties[i].Failed)
+		}
+	}
 	for i := range v.Members {
-		v.Together[i] = old.RankOf(v.Members[i].ID) >= 0
+		r := old.RankOf(v.Members[i].ID)
+		v.Together[i] = r >= 0 && (r >= len(apart) || !apart[r])
 	}
 	if old.Private {
 		v.Prev = wire.ViewID{}

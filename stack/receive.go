@@ -13,7 +13,8 @@ func (g *Group) Receive(p *wire.Packet) {
 	if p.From == g.cfg.Addr || p.Seg <= 0 {
 		return
 	}
-	d := Datagram{From: p.From, Buf: p.Buf}
+	d := &g.in
+	*d = Datagram{From: p.From, Buf: p.Buf}
 	for b := p.Data; len(b) > 0; {
 		n := min(p.Seg, len(b))
 		if g.cur == nil || g.state == out && len(g.ended) == 0 {
@@ -25,7 +26,7 @@ func (g *Group) Receive(p *wire.Packet) {
 			d.Body = b[wire.HeaderLen:n]
 			g.counters.PacketsIn[d.Kind]++
 			g.counters.BytesIn[d.Kind] += uint64(n)
-			g.dispatch(&d)
+			g.dispatch(d)
 		}
 		b = b[n:]
 	}

@@ -30,11 +30,10 @@ func Maker() stack.Maker {
 
 type layer struct {
 	*stack.Port
-	failed  stack.Set
-	heard   []stack.Time
-	since   stack.Time
-	retired bool
-	buf     []byte
+	failed stack.Set
+	heard  []stack.Time
+	since  stack.Time
+	buf    []byte
 }
 
 // Receive checks where a datagram is from and hands it to its layer.

@@ -36,7 +36,6 @@ func Maker() stack.Maker {
 type layer struct {
 	*stack.Port
 	failed stack.Set
-	leads  bool
 }
 
 func (l *layer) Receive(d *stack.Datagram) {

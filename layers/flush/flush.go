@@ -27,7 +27,10 @@ import (
 	"maestro/wire"
 )
 
-const maxRetry = 50 * time.Millisecond
+const (
+	maxRetry = 50 * time.Millisecond
+	maxLeap  = 1 << 16 // rounds that one view's ballots can be ahead
+)
 
 // Maker makes the layer.
 func Maker() stack.Maker {
@@ -162,7 +165,16 @@ func (l *layer) reopen() {
 
 // block takes another member's ballot.
 func (l *layer) block(from int, m *wire.Block) {
+	if m.Round > l.round+maxLeap {
+		l.Counters().Malformed++
+		return
+	}
 	if m.Round < l.round || m.Round == l.round && from < l.by {
+		if l.by >= 0 && l.failed[l.by] && !l.failed[from] {
+			// Its coordinator is gone: tell that a larger ballot is needed.
+			n := wire.FlushOk{Round: l.round, Recv: make([]uint64, l.N())}
+			l.SendControl(from, wire.KindFlushOk, 0, n.Append(nil))
+		}
 		return
 	}
 	if stack.SetOf(l.N(), m.Failed)[l.Me()] {
@@ -241,6 +253,12 @@ func (l *layer) again() {
 
 // report takes a member's report.
 func (l *layer) report(from int, m *wire.FlushOk) {
+	if l.lead && m.Round > l.round && m.Round <= l.round+maxLeap && !l.failed[from] && !l.decided {
+		l.round = m.Round
+		l.Counters().FlushRestarts++
+		l.start()
+		return
+	}
 	if !l.lead || m.Round != l.round || l.failed[from] {
 		return
 	}
@@ -250,7 +268,7 @@ func (l *layer) report(from int, m *wire.FlushOk) {
 		}
 	}
 	l.replies[from] = m
-	if l.flushed {
+	if l.flushed || l.decided {
 		return
 	}
 	for r, reply := range l.replies {

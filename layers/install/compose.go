@@ -1,6 +1,8 @@
 package install
 
 import (
+	"slices"
+
 	"maestro/stack"
 	"maestro/wire"
 )
@@ -40,7 +42,11 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 			Private: m.Private, Extra: m.Extra, Members: m.Members})
 		l.Counters().Merges++
 	}
-	for _, p := range prop.Parties {
+	for i := range prop.Parties {
+		p := &prop.Parties[i]
+		p.Members = slices.DeleteFunc(p.Members, func(m wire.Member) bool {
+			return replaced(&m, prop.Parties)
+		})
 		d.Next.Members = append(d.Next.Members, p.Members...)
 	}
 	// The time leaves room for rivals of the same views: ids also carry the
@@ -50,6 +56,20 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		l.Hooks().Compose(&prop)
 	}
 	return d
+}
+
+// replaced tells whether a later life of a member is there too.
+func replaced(m *wire.Member, parties []stack.ProposalParty) bool {
+	for _, p := range parties {
+		for i := range p.Members {
+			o := &p.Members[i]
+			if o.ID != m.ID && (o.Addr == m.Addr || o.ID.Name == m.ID.Name) &&
+				o.ID.Incarnation > m.ID.Incarnation {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // overlap tells whether a merge names somebody who is in already: a member that

@@ -77,8 +77,10 @@ func (l *layer) Event(e stack.Event) {
 	case stack.Lead:
 		l.flushed = nil
 	case stack.Flushed:
-		l.flushed = &e
-		l.try()
+		if l.decision == nil {
+			l.flushed = &e
+			l.try()
+		}
 	case stack.Gathered:
 		l.try()
 	case stack.CutReached:
@@ -177,11 +179,12 @@ func (l *layer) decided(d *stack.Datagram, m *wire.Decision) {
 	older := p.Round < promise.Round || p.Round == promise.Round && int(p.By) < promise.By
 	switch {
 	case !older:
-		if l.decision != nil && l.decision.Next.ID == m.Next.ID &&
-			l.party.Round == p.Round && l.party.By == p.By {
-			return
+		if l.decision != nil && l.party.Round == p.Round && l.party.By == p.By &&
+			m.Next.ID.Compare(l.decision.Next.ID) <= 0 {
+			return // of one ballot the leading side's last decision counts
 		}
 		l.acknowledge(d, m)
+		l.mine, l.acked, l.againAt = false, nil, stack.Never
 		l.adopt(m, append([]byte(nil), d.Body...))
 	case promise.By == l.Me() && l.decision == nil && !l.excludes(m):
 		// A survivor has acted on a lost coordinator's decision: carry it on
@@ -299,23 +302,37 @@ func (l *layer) Expire() {
 	l.SetDeadline(min(l.againAt, l.stuckAt))
 }
 
+// Answer tells whether somebody has not heard of our decision.
+func (l *layer) Answer(q stack.Query) {
+	if u, ok := q.(*stack.Unheard); ok && l.mine && l.Now() < l.until {
+		l.waiting(func(*wire.Member) { u.Any = true })
+	}
+}
+
 // repeat sends the decision to those who have not acknowledged it, and reports
 // whether there are any.
 func (l *layer) repeat() bool {
-	if l.decision == nil {
-		return false
-	}
 	left := false
+	l.waiting(func(m *wire.Member) {
+		left = true
+		l.Wire().SendForeign(m.Addr, wire.KindDecision, l.raw)
+	})
+	return left
+}
+
+// waiting calls f for each member of the next view that has not acknowledged.
+func (l *layer) waiting(f func(m *wire.Member)) {
+	if l.decision == nil {
+		return
+	}
 	me := l.View().Members[l.Me()].ID
 	for i := range l.decision.Next.Members {
 		m := &l.decision.Next.Members[i]
 		if r := l.View().RankOf(m.ID); l.acked[i] || m.ID == me || r >= 0 && l.failed[r] {
 			continue
 		}
-		left = true
-		l.Wire().SendForeign(m.Addr, wire.KindDecision, l.raw)
+		f(m)
 	}
-	return left
 }
 
 // Dump prints the decision.

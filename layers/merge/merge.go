@@ -32,7 +32,7 @@ import (
 const (
 	firstLook = 4 * time.Millisecond
 	gather    = 4 * time.Millisecond
-	expects   = 60 * time.Millisecond // how long a presence promises a merge
+	expects   = 60 * time.Millisecond  // how long a presence promises a merge
 	giveUp    = 150 * time.Millisecond // without a word from the leader
 	maxRetry  = 25 * time.Millisecond
 	rest      = 50 * time.Millisecond // after a refusal
@@ -178,6 +178,7 @@ func (l *layer) presence(d *stack.Datagram, p *wire.Presence) {
 		}
 		return
 	}
+	l.evict(d, p.From.ID)
 	if !l.coordinator() || l.leaving {
 		return
 	}
@@ -188,6 +189,18 @@ func (l *layer) presence(d *stack.Datagram, p *wire.Presence) {
 	l.expect(p.View)
 	if !p.Hushed {
 		l.announce(d, true)
+	}
+}
+
+// evict takes a member for failed whose next life has been heard of: under the
+// same name, or at the same address.
+func (l *layer) evict(d *stack.Datagram, e wire.Endpoint) {
+	for r := range l.View().Members {
+		m := &l.View().Members[r]
+		if (m.ID.Name == e.Name || m.Addr == d.From) && m.ID != e &&
+			m.ID.Incarnation < e.Incarnation && r != l.Me() && !l.failed[r] {
+			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("has been started again as %v", e)})
+		}
 	}
 }
 
@@ -236,13 +249,13 @@ func (l *layer) expect(v wire.ViewID) {
 
 // follow begins to merge into another view, unless a better one is followed.
 func (l *layer) follow(d *stack.Datagram, p *wire.Presence) {
-	if l.Now() < l.restTo || l.leader != nil && !leads(p, l.leader) {
+	again := l.leader != nil && l.leader.View == p.View
+	if l.Now() < l.restTo || l.leader != nil && !again && !leads(p, l.leader) {
 		return
 	}
 	if l.stopping && l.leader == nil && !l.View().Private {
 		return // a view change is under way; the next view may follow
 	}
-	again := l.leader != nil && l.leader.View == p.View
 	l.leader, l.address.From = p, d.From
 	l.giveAt = l.Now().Add(giveUp)
 	if again {

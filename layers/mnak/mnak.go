@@ -62,6 +62,7 @@ type layer struct {
 	done    bool     // the cut has been reached
 	retired bool
 	nak     wire.Nak
+	credit  stack.Credit
 	msg     stack.Msg
 	buf     []byte // an answer in the making
 }
@@ -348,7 +349,7 @@ func (l *layer) Event(e stack.Event) {
 	case stack.Decided:
 		l.decided(e.Party)
 	case stack.Reopened:
-		l.cut = nil
+		l.cut, l.done = nil, false
 		for r := range l.streams {
 			s := &l.streams[r]
 			s.limit = math.MaxUint64
@@ -413,10 +414,9 @@ func (l *layer) Flush() {
 	if !l.Log().Pending() {
 		return
 	}
-	var c stack.Credit
-	l.Ask(&c)
+	l.Ask(&l.credit)
 	for {
-		b, seg, first, last := l.Log().Burst(c.Limit, c.Stable)
+		b, seg, first, last := l.Log().Burst(l.credit.Limit, l.credit.Stable)
 		if b == nil {
 			break
 		}

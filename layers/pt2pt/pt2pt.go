@@ -52,6 +52,7 @@ type out struct {
 	seen     uint64 // sent, as of the last transmission
 	markAt   stack.Time
 	wait     time.Duration
+	full     bool // somebody was told that there is no room
 }
 
 // in is a peer's stream to us.
@@ -199,7 +200,8 @@ func (l *layer) acked(from int, o *out) {
 		o.wait = l.Config().Retry / 2
 	}
 	o.consumed = max(o.consumed, l.ack.Consumed)
-	if o.log.Bytes() <= l.Config().SendBuffer/2 {
+	if o.full && o.log.Bytes() <= l.Config().SendBuffer/2 {
+		o.full = false
 		l.Tell(stack.Writable{})
 	}
 }
@@ -280,6 +282,11 @@ func (l *layer) transmit(r int, o *out) bool {
 		o.markAt = l.Now().Add(o.wait)
 		l.wake(o.markAt)
 	}
+	if o.log.Pending() && o.markAt == stack.Never && r != l.Me() {
+		o.wait = l.Config().Retry / 2
+		o.markAt = l.Now().Add(o.wait)
+		l.wake(o.markAt)
+	}
 	return o.log.Pending()
 }
 
@@ -317,7 +324,7 @@ func (l *layer) Expire() {
 
 func (l *layer) mark(r int, o *out) {
 	o.markAt = stack.Never
-	if o.log == nil || o.received == o.log.Sent() && !o.log.Pending() {
+	if o.log == nil || o.consumed == o.log.Sent() && !o.log.Pending() {
 		return
 	}
 	m := wire.Mark{Sent: o.log.Sent(), Stable: o.received}
@@ -378,6 +385,7 @@ func (l *layer) Answer(q stack.Query) {
 	case *stack.Room:
 		o := &l.outs[q.To]
 		q.Full = o.log != nil && o.log.Bytes() > l.Config().SendBuffer
+		o.full = o.full || q.Full
 	case *stack.Drained:
 		q.Sends = true
 		for r := range l.outs {

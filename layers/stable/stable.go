@@ -50,6 +50,7 @@ type peer struct {
 	received uint64 // of our stream
 	consumed uint64
 	drops    uint64
+	known    bool // drops has been heard
 
 	toldReceived uint64 // of its stream, as we told it last
 	toldConsumed uint64
@@ -68,6 +69,7 @@ type layer struct {
 	slowest uint64 // all live members have consumed up to here
 	moved   stack.Time
 	wait    time.Duration
+	closing bool // what is left to send is sent whether or not it is consumed
 	full    bool // the log was too full for senders
 	ack     wire.Ack
 	buf     []byte
@@ -115,11 +117,12 @@ func (l *layer) acked(p *peer, a *wire.Ack) {
 	p.received = max(p.received, a.Received)
 	p.consumed = max(p.consumed, a.Consumed)
 	if a.Drops > p.drops {
-		if p.drops > 0 {
+		if p.known {
 			l.window = max(l.window/2, min(l.most, 8))
 		}
 		p.drops = a.Drops
 	}
+	p.known = true
 	l.progress()
 }
 
@@ -131,9 +134,13 @@ func (l *layer) progress() {
 			continue
 		}
 		stable = min(stable, l.peers[r].received)
-		slowest = min(slowest, l.peers[r].consumed)
+		if l.closing {
+			slowest = min(slowest, l.peers[r].received)
+		} else {
+			slowest = min(slowest, l.peers[r].consumed)
+		}
 	}
-	if !l.Config().NoLocal {
+	if !l.Config().NoLocal && !l.closing {
 		slowest = min(slowest, l.mine())
 	}
 	if slowest > l.slowest {
@@ -196,7 +203,13 @@ func (l *layer) Flush() {
 		l.full = true
 		l.progress()
 	}
+	if l.full && l.N() == 1 {
+		l.SetDeadline(l.Now().Add(l.Config().Retry / 2)) // nobody's ack will wake us
+	}
 	if sent := l.Log().Sent(); sent > l.sent {
+		if l.slowest >= l.sent {
+			l.moved = l.Now() // nobody held anything up until now
+		}
 		l.sent = sent
 		if l.N() > 1 {
 			l.wait = l.Config().Retry / 2
@@ -229,6 +242,9 @@ func (l *layer) acknowledge(r int) {
 // Expire announces how far our stream goes until everybody has it.
 func (l *layer) Expire() {
 	l.progress()
+	if l.N() == 1 {
+		return
+	}
 	sent := l.Log().Sent()
 	done := l.stable == sent && l.slowest == sent
 	if done && l.told == l.stable {
@@ -263,6 +279,9 @@ func (l *layer) Event(e stack.Event) {
 	switch e := e.(type) {
 	case stack.Fail:
 		copy(l.failed, e.Failed)
+		l.progress()
+	case stack.Closing:
+		l.closing = true
 		l.progress()
 	case stack.Stop:
 		for r := range l.peers {

@@ -86,9 +86,14 @@ func (l *layer) Up(m *stack.Msg) {
 		l.PassUp(m)
 	case m.Kind == stack.KindOrder:
 		l.ordered(m)
+	case m.From == 0 && l.next == len(l.order):
+		l.PassUp(m) // the sequencer's own come where they are in its stream
+	case m.From == 0:
+		l.order = append(l.order, run{0, 1})
+		l.pending[0].push(m)
 	case l.sequencer:
 		l.sequence(m.From)
-		l.PassUp(m)
+		l.pending[m.From].push(m)
 	default:
 		// The common case: it is this message's turn already.
 		if l.pending[m.From].len() == 0 && l.next < len(l.order) && l.order[l.next].rank == m.From {
@@ -135,9 +140,6 @@ func (l *layer) ordered(m *stack.Msg) {
 		l.Counters().Malformed++
 		return
 	}
-	if l.Me() == 0 {
-		return
-	}
 	for b := m.Data; len(b) > 0; b = b[runLen:] {
 		r := run{int(binary.LittleEndian.Uint16(b)), binary.LittleEndian.Uint32(b[2:])}
 		if r.rank >= l.N() || r.count == 0 {
@@ -175,10 +177,11 @@ func (l *layer) deliver() {
 }
 
 func (l *layer) pass(q *queue) {
-	m := q.pop()
-	l.PassUp(&m)
-	if m.Buf != nil {
-		m.Buf.Drop()
+	l.msg = q.pop()
+	buf := l.msg.Buf
+	l.PassUp(&l.msg)
+	if buf != nil {
+		buf.Drop()
 	}
 }
 

@@ -1,0 +1,13 @@
+package flush_test
+
+import (
+	"flag"
+	"testing"
+
+	"maestro/internal/script"
+	"maestro/layers/flush"
+)
+
+var update = flag.Bool("update", false, "write the outputs in testdata anew")
+
+func TestScripts(t *testing.T) { script.Layer(t, *update, flush.Maker()) }

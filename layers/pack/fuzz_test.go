@@ -1,0 +1,178 @@
+package pack_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"testing"
+
+	"maestro/layers/pack"
+	"maestro/stack"
+	"maestro/wire"
+)
+
+// env is what the layer stands on in these tests.
+type env struct {
+	t        testing.TB
+	cfg      stack.Config
+	pool     wire.Pool
+	counters stack.Counters
+	below    *below
+	got      func(m *stack.Msg)
+	suspects int
+}
+
+// below is the lowest layer: it passes segments up.
+type below struct{ *stack.Port }
+
+func (b *below) Receive(d *stack.Datagram) {
+	b.PassUp(&stack.Msg{From: int(d.Sender), To: stack.All, Seq: d.Seq, Data: d.Body, Buf: d.Buf})
+}
+func (b *below) Down(*stack.Msg)                               {}
+func (b *below) CastControl(wire.Kind, uint64, []byte)         {}
+func (b *below) SendControl(int, wire.Kind, uint64, []byte)    {}
+func (b *below) CastForeign(wire.Kind, []byte)                 {}
+func (b *below) SendForeign(netip.AddrPort, wire.Kind, []byte) {}
+func (b *below) Burst(int, []byte, int)                        {}
+
+func (e *env) Now() stack.Time                      { return 0 }
+func (e *env) Rand() *rand.Rand                     { return nil }
+func (e *env) Pool() *wire.Pool                     { return &e.pool }
+func (e *env) Config() *stack.Config                { return &e.cfg }
+func (e *env) GroupConn() uint64                    { return 0 }
+func (e *env) Hooks() stack.Hooks                   { return nil }
+func (e *env) Counters() *stack.Counters            { return &e.counters }
+func (e *env) Transmit(netip.AddrPort, []byte, int) {}
+func (e *env) Deliver(_ *stack.Stack, m *stack.Msg) { e.got(m) }
+func (e *env) Told(_ *stack.Stack, ev stack.Event) {
+	if _, ok := ev.(stack.Suspect); ok {
+		e.suspects++
+	}
+}
+
+func newEnv(t testing.TB, members, maxMessage int) (*env, *stack.Stack) {
+	e := &env{t: t, cfg: stack.Config{Segment: 256, MaxMessage: maxMessage}}
+	v := &stack.View{}
+	v.Members = make([]wire.Member, members)
+	low := stack.Maker{Name: "below", Gives: stack.Reliable | stack.Stable,
+		New: func(p *stack.Port) stack.Layer { e.below = &below{p}; return e.below }}
+	return e, stack.New(e, v, []stack.Maker{low, pack.Maker()})
+}
+
+// segment passes a segment up, in a buffer of its own as the network gives it.
+func (e *env) segment(s *stack.Stack, from int, seq uint64, body []byte) {
+	buf := e.pool.Get()
+	n := copy(buf.B, body)
+	s.Receive(&stack.Datagram{Header: wire.Header{Sender: uint16(from), Seq: seq},
+		Body: buf.B[:n:n], Buf: buf})
+	buf.Drop()
+}
+
+const maxMessage = 3000
+
+// naive takes a whole stream apart: the messages in it, and whether it is spoilt.
+// A header may not be split: cuts are where segments end.
+func naive(stream []byte, cuts map[int]bool) (msgs [][]byte, spoilt bool) {
+	for at := 0; at < len(stream); {
+		end := at + 1
+		for end < len(stream) && !cuts[end] {
+			end++
+		}
+		size, n := binary.Uvarint(stream[at+1 : end])
+		if n <= 0 || size > maxMessage {
+			return msgs, true
+		}
+		at += 1 + n
+		if at+int(size) > len(stream) {
+			return msgs, false // it goes on in segments that never came
+		}
+		msgs = append(msgs, stream[at:at+int(size)])
+		at += int(size)
+	}
+	return msgs, false
+}
+
+// FuzzPack passes up the segments of a stream: the input, cut at the places that
+// its first bytes say. What comes up is what a naive parser finds in the stream.
+func FuzzPack(f *testing.F) {
+	f.Add(uint64(1<<7), []byte("\x00\x03one\x01\x05fi-ve\x02\x00"))
+	f.Add(uint64(1<<3|1<<5), []byte("\x00\x05hello\x00\x02yo"))
+	f.Add(uint64(1<<40), append([]byte("\x00\xd0\x0f"), make([]byte, 2000)...))
+	f.Add(uint64(0), []byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Fuzz(func(t *testing.T, marks uint64, stream []byte) {
+		e, s := newEnv(t, 2, maxMessage)
+		var got [][]byte
+		e.got = func(m *stack.Msg) { got = append(got, bytes.Clone(m.Data)) }
+		cuts := map[int]bool{}
+		seq, begin := uint64(0), 0
+		for i := 1; i <= len(stream); i++ {
+			if i == len(stream) || marks>>(i%64)&1 == 1 {
+				seq++
+				cuts[i] = true
+				e.segment(s, 1, seq, stream[begin:i])
+				begin = i
+			}
+		}
+		want, spoilt := naive(stream, cuts)
+		if spoilt != (e.suspects == 1) || len(got) != len(want) {
+			t.Fatalf("%d messages, %d suspicions; %d wanted, spoilt %v", len(got), e.suspects,
+				len(want), spoilt)
+		}
+		for i := range got {
+			if !bytes.Equal(got[i], want[i]) {
+				t.Fatalf("message %d is %q, not %q", i, got[i], want[i])
+			}
+		}
+		if n := e.pool.Live(); n > 2 {
+			t.Fatalf("%d buffers for a message in the making", n)
+		}
+		s.Close()
+		if n := e.pool.Live(); n != 0 {
+			t.Fatalf("%d buffers left", n)
+		}
+	})
+}
+
+// Packing and unpacking cost no memory.
+func TestAllocations(t *testing.T) {
+	e, s := newEnv(t, 2, maxMessage)
+	n := 0
+	e.got = func(*stack.Msg) { n++ }
+	data := make([]byte, 64)
+	m := &stack.Msg{To: stack.All, Kind: 1, Data: data}
+	down := func() {
+		for range 50 {
+			s.Down(m)
+		}
+		s.EndTurn()
+		_, _, _, last := s.Log().Burst(1<<60, 0)
+		s.Log().Free(last)
+	}
+	down()
+	if a := testing.AllocsPerRun(100, down); a != 0 {
+		t.Errorf("%v allocations going down", a)
+	}
+	buf := e.pool.Get()
+	one := append([]byte{1, 64}, data...)
+	body := append(append([]byte(nil), one...), one[:20]...) // and the begin of one more
+	rest := append(append([]byte(nil), one[20:]...), one...)
+	msg := &stack.Msg{From: 1, To: stack.All, Buf: buf}
+	up := func() {
+		for _, b := range [][]byte{body, rest} {
+			msg.Data = b
+			e.below.PassUp(msg)
+		}
+	}
+	for range 1000 {
+		up()
+	}
+	if a := testing.AllocsPerRun(1000, up); a != 0 {
+		t.Errorf("%v allocations going up", a)
+	}
+	if n < 3000 {
+		t.Errorf("%d messages", n)
+	}
+	buf.Drop()
+	s.Close()
+}

@@ -1,0 +1,13 @@
+package pack_test
+
+import (
+	"flag"
+	"testing"
+
+	"maestro/internal/script"
+	"maestro/layers/pack"
+)
+
+var update = flag.Bool("update", false, "write the outputs in testdata anew")
+
+func TestScripts(t *testing.T) { script.Layer(t, *update, pack.Maker()) }

@@ -1,0 +1,13 @@
+package suspect_test
+
+import (
+	"flag"
+	"testing"
+
+	"maestro/internal/script"
+	"maestro/layers/suspect"
+)
+
+var update = flag.Bool("update", false, "write the outputs in testdata anew")
+
+func TestScripts(t *testing.T) { script.Layer(t, *update, suspect.Maker()) }

@@ -1,0 +1,13 @@
+package total_test
+
+import (
+	"flag"
+	"testing"
+
+	"maestro/internal/script"
+	"maestro/layers/total"
+)
+
+var update = flag.Bool("update", false, "write the outputs in testdata anew")
+
+func TestScripts(t *testing.T) { script.Layer(t, *update, total.Maker()) }

@@ -1,0 +1,188 @@
+package node
+
+import (
+	"net/netip"
+	"time"
+
+	"maestro/stack"
+)
+
+// maxReceives bounds how many batches one turn takes before it answers.
+const maxReceives = 4
+
+// loop is the member's event loop.
+func (n *Node) loop() {
+	defer close(n.ended)
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for !n.closing {
+		n.turn(true)
+		n.sleep()
+	}
+}
+
+// turn takes what has come, runs callbacks if it may, and sends what follows.
+func (n *Node) turn(callbacks bool) {
+	if n.failed {
+		n.callbacks(callbacks)
+		return
+	}
+	defer n.guard()
+	began := n.Now()
+	n.group.Advance(began)
+	if n.timed != nil && n.timed.Next() <= began {
+		n.timed.Expire(began)
+	}
+	n.receive()
+	ran := n.callbacks(callbacks)
+	n.endTurn()
+	// Sending delivers to ourselves, and may have filled the queue again.
+	n.callbacks(callbacks)
+	n.stats.Turns++
+	if d := n.Now().Sub(began); !ran && d > n.stats.MaxTurn {
+		n.stats.MaxTurn = d
+	}
+}
+
+func (n *Node) receive() {
+	for range maxReceives {
+		k, err := n.conn.Receive(n.pkts)
+		if err != nil {
+			n.log.Warn("receive", "err", err)
+		}
+		for i := range n.pkts[:k] {
+			n.group.Receive(&n.pkts[i])
+			n.pkts[i].Buf.Drop()
+			n.pkts[i].Buf = nil
+		}
+		if k < len(n.pkts) {
+			break
+		}
+	}
+	for {
+		addr, ok := n.conn.Unreachable()
+		if !ok {
+			return
+		}
+		n.group.Unreachable(addr)
+	}
+}
+
+// endTurn sends what the turn has gathered.
+func (n *Node) endTurn() {
+	n.group.Counters().SocketDrops = n.conn.Stats().SocketDrops
+	n.group.EndTurn()
+	if e := n.group.Epoch(); e != n.epoch {
+		n.epoch = e
+		n.members()
+	}
+	if err := n.conn.Flush(); err != nil {
+		n.log.Debug("send", "err", err)
+	}
+}
+
+// members tells the sockets who is in the view, for fan-out without multicast.
+func (n *Node) members() {
+	v := n.group.View()
+	addrs := make([]netip.AddrPort, len(v.Members))
+	for i := range addrs {
+		addrs[i] = v.Members[i].Addr
+	}
+	n.conn.SetMembers(addrs)
+}
+
+// callbacks runs what waits for the application, without the lock. It reports
+// whether anything ran.
+func (n *Node) callbacks(allowed bool) (ran bool) {
+	for allowed && n.app.Take() {
+		ran = true
+		n.running = true
+		n.patience.Reset(n.cfg.Patience)
+		n.mu.Unlock()
+		n.app.Run()
+		n.mu.Lock()
+		n.running = false
+		n.patience.Stop()
+		for n.standing {
+			n.conn.Wake()
+			n.relieved.Wait()
+		}
+		if !n.failed {
+			n.group.Advance(n.Now())
+		}
+		n.app.Done()
+	}
+	return ran
+}
+
+// standIn serves the protocol while callbacks take their time.
+func (n *Node) standIn() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.running || n.standing || n.closing {
+		return
+	}
+	n.standing = true
+	n.stats.StandIns++
+	for n.running && !n.closing {
+		n.turn(false)
+		if n.running {
+			n.sleep()
+		}
+	}
+	n.standing = false
+	n.relieved.Broadcast()
+}
+
+// sleep waits for a datagram, a deadline or a downcall.
+func (n *Node) sleep() {
+	if n.closing {
+		return
+	}
+	d := n.wait()
+	n.asleep = true
+	n.mu.Unlock()
+	err := n.idle(d)
+	n.mu.Lock()
+	n.asleep = false
+	if err != nil && !n.closing {
+		n.log.Warn("wait", "err", err)
+	}
+}
+
+// wait is how long there is nothing to do.
+func (n *Node) wait() time.Duration {
+	next := stack.Never
+	if !n.failed {
+		next = n.group.Next()
+	}
+	if n.timed != nil {
+		next = min(next, n.timed.Next())
+	}
+	if next == stack.Never {
+		return -1
+	}
+	return max(next.Sub(n.Now()), 0)
+}
+
+// idle waits for at most d, polling for Spin before it sleeps.
+func (n *Node) idle(d time.Duration) error {
+	if n.cfg.Spin == 0 || d == 0 {
+		return n.conn.Wait(d)
+	}
+	poll, ok := n.conn.(interface{ Poll(d time.Duration) bool })
+	if !ok {
+		return n.conn.Wait(d)
+	}
+	spin := n.cfg.Spin
+	if spin < 0 || d >= 0 && d < spin {
+		spin = d
+	}
+	if poll.Poll(spin) || spin == d {
+		return nil
+	}
+	if d >= 0 {
+		d -= spin
+	}
+	return n.conn.Wait(d)
+}

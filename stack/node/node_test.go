@@ -1,0 +1,184 @@
+package node
+
+import (
+	"encoding/binary"
+	"fmt"
+	"net/netip"
+	"os"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"maestro/layers"
+	"maestro/stack"
+	"maestro/wire"
+	"maestro/wire/udp"
+)
+
+// counter is an application that counts what it gets.
+type counter struct {
+	n     *Node
+	queue []item
+	taken []item
+	done  []uint64
+	epoch uint64
+
+	view      atomic.Pointer[stack.View]
+	delivered atomic.Uint64
+	bytes     atomic.Uint64
+	exited    atomic.Bool
+	slow      func()
+	onSend    func(from int, data []byte)
+}
+
+type item struct {
+	kind  int
+	epoch uint64
+	from  int
+	to    int
+	seq   uint64
+	data  []byte
+	buf   *wire.Buf
+	view  *stack.View
+}
+
+func (c *counter) Attr() []byte              { return nil }
+func (c *counter) Exchange() bool            { return false }
+func (c *counter) Weight() []byte            { return nil }
+func (c *counter) Compose(p *stack.Proposal) {}
+func (c *counter) Deliver(epoch uint64, m *stack.Msg) {
+	if m.Buf != nil {
+		m.Buf.Keep()
+	}
+	c.queue = append(c.queue, item{epoch: epoch, from: m.From, to: m.To, seq: m.Seq, data: m.Data, buf: m.Buf})
+}
+func (c *counter) Stop() { c.queue = append(c.queue, item{kind: 1}) }
+func (c *counter) View(epoch uint64, v *stack.View) {
+	c.queue = append(c.queue, item{kind: 2, epoch: epoch, view: v})
+}
+func (c *counter) Exit(err error)   { c.exited.Store(true) }
+func (c *counter) Writable()        {}
+func (c *counter) Note(text string) {}
+func (c *counter) Take() bool {
+	if len(c.queue) == 0 {
+		return false
+	}
+	c.queue, c.taken = c.taken[:0], c.queue
+	return true
+}
+func (c *counter) Run() {
+	n, b := uint64(0), uint64(0)
+	for i := range c.taken {
+		switch it := &c.taken[i]; it.kind {
+		case 0:
+			n++
+			b += uint64(len(it.data))
+			if it.to != stack.All && c.onSend != nil {
+				c.onSend(it.from, it.data)
+			}
+			if c.slow != nil {
+				c.slow()
+			}
+		case 2:
+			c.view.Store(it.view)
+		}
+	}
+	c.delivered.Add(n)
+	c.bytes.Add(b)
+}
+func (c *counter) Done() {
+	stop := false
+	for i := range c.taken {
+		it := &c.taken[i]
+		switch it.kind {
+		case 0:
+			c.n.group.Consumed(it.epoch, it.from, it.to != stack.All, it.seq)
+			if it.buf != nil {
+				it.buf.Drop()
+			}
+		case 1:
+			stop = true
+		}
+		*it = item{}
+	}
+	if stop {
+		c.n.group.Stopped()
+	}
+}
+
+func open(t testing.TB, name string, port uint16, c *counter) *counter {
+	t.Helper()
+	sn, makers := layers.For(0)
+	n, err := Start(Config{
+		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: name}, StackName: sn, Layers: makers},
+		UDP: udp.Config{Group: netip.AddrPortFrom(netip.MustParseAddr("239.255.77.1"), port),
+			Interface: "lo"},
+	}, c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.n = n
+	n.Do(func(g *stack.Group) {
+		if err := g.Join(); err != nil {
+			t.Fatal(err)
+		}
+	})
+	return c
+}
+
+func until(t testing.TB, what string, d time.Duration, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(200 * time.Microsecond) {
+		if ok() {
+			return
+		}
+	}
+	t.Fatalf("not within %v: %s", d, what)
+}
+
+func members(c *counter) int {
+	if v := c.view.Load(); v != nil {
+		return len(v.Members)
+	}
+	return 0
+}
+
+func TestThree(t *testing.T) {
+	port := uint16(20000 + os.Getpid()%20000)
+	var cs []*counter
+	for i := range 3 {
+		cs = append(cs, open(t, fmt.Sprint("m", i), port, &counter{}))
+	}
+	for _, c := range cs {
+		until(t, "one view of 3", 3*time.Second, func() bool { return members(c) == 3 })
+	}
+	for _, c := range cs {
+		for i := range 1000 {
+			var b [100]byte
+			binary.LittleEndian.PutUint64(b[:], uint64(i))
+			c.n.Do(func(g *stack.Group) {
+				if err := g.Cast(1, nil, b[:]); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+	}
+	for _, c := range cs {
+		until(t, "3000 messages", 3*time.Second, func() bool { return c.delivered.Load() == 3000 })
+	}
+	began := time.Now()
+	cs[0].n.Do(func(g *stack.Group) { g.Leave() })
+	until(t, "exit", time.Second, cs[0].exited.Load)
+	for _, c := range cs[1:] {
+		until(t, "view of 2", time.Second, func() bool { return members(c) == 2 })
+	}
+	t.Logf("leave took %v", time.Since(began))
+	for _, c := range cs {
+		if err := c.n.Close(); err != nil {
+			t.Error(err)
+		}
+		if live := c.n.pool.Live(); live != 0 {
+			t.Errorf("%d buffers leaked", live)
+		}
+	}
+}
