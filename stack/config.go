@@ -27,8 +27,8 @@ type Config struct {
 	Segment int
 	// MaxMessage bounds one message in bytes. Default 64 MiB.
 	MaxMessage int
-	// SendBuffer is how much may wait in a send log before senders have to
-	// wait, in bytes. Default 8 MiB.
+	// SendBuffer is how much may wait to be transmitted before senders have to
+	// wait, in bytes. A view change sends what waits first. Default 512 KiB.
 	SendBuffer int
 	// RecvBuf is what the kernel granted to a receiving socket, in bytes. It
 	// sizes the windows. Default 208 KiB.
@@ -83,7 +83,7 @@ func def[T int | time.Duration](v *T, d T) {
 func (c *Config) Fill() error {
 	def(&c.Segment, 1472)
 	def(&c.MaxMessage, 64<<20)
-	def(&c.SendBuffer, 8<<20)
+	def(&c.SendBuffer, 512<<10)
 	def(&c.RecvBuf, 208<<10)
 	def(&c.Heartbeat, 50*time.Millisecond)
 	def(&c.Probe, 10*time.Millisecond)

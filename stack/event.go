@@ -107,9 +107,6 @@ type Left struct {
 // Foreign says that a member of this view was heard speaking another one.
 type Foreign struct{ Rank int }
 
-// Writable says that there is room in a send log again.
-type Writable struct{}
-
 // Note is for people: something that is worth a line in a log.
 type Note struct{ Text string }
 
@@ -129,7 +126,6 @@ func (Reopened) event()   {}
 func (Install) event()    {}
 func (Left) event()       {}
 func (Foreign) event()    {}
-func (Writable) event()   {}
 func (Note) event()       {}
 
 // Query is an event that the layers who know fill in before Ask returns. It

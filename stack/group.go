@@ -4,6 +4,7 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"time"
 
 	"maestro/wire"
@@ -72,6 +73,7 @@ type Group struct {
 	counters Counters
 	msg      Msg
 	room     Room
+	waiting  []int                   // destinations for which a send would have blocked
 	in       Datagram                // the one that is being received
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 }
@@ -178,8 +180,6 @@ func (g *Group) Told(s *Stack, e Event) {
 		g.install = nil
 		g.retire(e.Decision, e.Raw)
 		g.exit(nil)
-	case Writable:
-		g.app.Writable()
 	case Note:
 		g.app.Note(e.Text)
 	}
@@ -270,6 +270,7 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 		return err
 	}
 	if g.full(to) {
+		g.wait(to)
 		return ErrWouldBlock
 	}
 	g.counters.MessagesOut++
@@ -279,9 +280,15 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	return nil
 }
 
+func (g *Group) wait(to int) {
+	if !slices.Contains(g.waiting, to) {
+		g.waiting = append(g.waiting, to)
+	}
+}
+
 func (g *Group) full(to int) bool {
 	if to == All {
-		return g.cur.log.Bytes() > g.cfg.SendBuffer
+		return g.cur.log.Unsent() > g.cfg.SendBuffer
 	}
 	g.room = Room{To: to}
 	g.cur.Ask(&g.room)
@@ -306,7 +313,8 @@ func (g *Group) Claim(n int) ([]byte, error) {
 	if err := g.ready(n); err != nil {
 		return nil, err
 	}
-	if g.cur.log.Bytes() > g.cfg.SendBuffer {
+	if g.full(All) {
+		g.wait(All)
 		return nil, ErrWouldBlock
 	}
 	return g.cur.log.Claim(n), nil
@@ -408,6 +416,19 @@ func (g *Group) EndTurn() {
 	if g.cur != nil && g.state != out {
 		g.cur.EndTurn()
 		g.settle()
+		g.writable()
+	}
+}
+
+// writable tells the application when one of those that would have blocked need
+// not any more.
+func (g *Group) writable() {
+	for _, to := range g.waiting {
+		if to >= len(g.cur.view.Members) || !g.full(to) {
+			g.waiting = g.waiting[:0]
+			g.app.Writable()
+			return
+		}
 	}
 }
 

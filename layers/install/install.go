@@ -109,7 +109,7 @@ func (l *layer) query(rank int) {
 func (l *layer) try() {
 	var m stack.Merging
 	l.Ask(&m)
-	if l.flushed == nil || m.Following || m.Gathering {
+	if l.flushed == nil || l.decision != nil || m.Following || m.Gathering {
 		return
 	}
 	d := compose(l, l.flushed, m.Parties)

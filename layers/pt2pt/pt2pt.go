@@ -52,7 +52,6 @@ type out struct {
 	seen     uint64 // sent, as of the last transmission
 	markAt   stack.Time
 	wait     time.Duration
-	full     bool // somebody was told that there is no room
 }
 
 // in is a peer's stream to us.
@@ -200,10 +199,6 @@ func (l *layer) acked(from int, o *out) {
 		o.wait = l.Config().Retry / 2
 	}
 	o.consumed = max(o.consumed, l.ack.Consumed)
-	if o.full && o.log.Bytes() <= l.Config().SendBuffer/2 {
-		o.full = false
-		l.Tell(stack.Writable{})
-	}
 }
 
 func (l *layer) repair(to int, n *wire.Nak) {
@@ -384,8 +379,7 @@ func (l *layer) Answer(q stack.Query) {
 	switch q := q.(type) {
 	case *stack.Room:
 		o := &l.outs[q.To]
-		q.Full = o.log != nil && o.log.Bytes() > l.Config().SendBuffer
-		o.full = o.full || q.Full
+		q.Full = o.log != nil && o.log.Unsent() > l.Config().SendBuffer
 	case *stack.Drained:
 		q.Sends = true
 		for r := range l.outs {

@@ -69,8 +69,8 @@ type layer struct {
 	slowest uint64 // all live members have consumed up to here
 	moved   stack.Time
 	wait    time.Duration
+	ending  bool // a member has failed
 	closing bool // what is left to send is sent whether or not it is consumed
-	full    bool // the log was too full for senders
 	ack     wire.Ack
 	buf     []byte
 	hold    stack.Holding
@@ -149,13 +149,11 @@ func (l *layer) progress() {
 		}
 		l.slowest, l.moved = slowest, l.Now()
 	}
-	if stable > l.stable {
+	// Receivers free what we call stable. Once a member has failed, in our eyes
+	// but perhaps not in theirs, it may go on with some of them and need it.
+	if stable > l.stable && !l.ending {
 		l.stable = stable
 		l.Log().Free(stable)
-	}
-	if l.full && l.Log().Bytes() <= l.Config().SendBuffer/2 {
-		l.full = false
-		l.Tell(stack.Writable{})
 	}
 }
 
@@ -198,13 +196,6 @@ func (l *layer) Flush() {
 				l.acknowledge(r)
 			}
 		}
-	}
-	if l.Log().Bytes() > l.Config().SendBuffer {
-		l.full = true
-		l.progress()
-	}
-	if l.full && l.N() == 1 {
-		l.SetDeadline(l.Now().Add(l.Config().Retry / 2)) // nobody's ack will wake us
 	}
 	if sent := l.Log().Sent(); sent > l.sent {
 		if l.slowest >= l.sent {
@@ -279,6 +270,7 @@ func (l *layer) Event(e stack.Event) {
 	switch e := e.(type) {
 	case stack.Fail:
 		copy(l.failed, e.Failed)
+		l.ending = true
 		l.progress()
 	case stack.Closing:
 		l.closing = true

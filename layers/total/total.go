@@ -142,7 +142,7 @@ func (l *layer) ordered(m *stack.Msg) {
 	}
 	for b := m.Data; len(b) > 0; b = b[runLen:] {
 		r := run{int(binary.LittleEndian.Uint16(b)), binary.LittleEndian.Uint32(b[2:])}
-		if r.rank >= l.N() || r.count == 0 {
+		if r.rank == 0 || r.rank >= l.N() || r.count == 0 {
 			l.Counters().Malformed++
 			return
 		}
