@@ -75,6 +75,7 @@ type Group struct {
 	room     Room
 	waiting  []int                   // destinations for which a send would have blocked
 	in       Datagram                // the one that is being received
+	left     int                     // unsent bytes as of the last EndTurn
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 }
 
@@ -387,8 +388,9 @@ func (g *Group) View() *View {
 // Epoch counts installed views.
 func (g *Group) Epoch() uint64 { return g.epoch }
 
-// Busy reports whether a burst's worth of bytes waits to be transmitted.
-func (g *Group) Busy() bool { return g.cur != nil && g.cur.log.Unsent() >= maxBusy }
+// Busy reports whether another burst's worth of bytes has been sent since the
+// last EndTurn, which is worth one now.
+func (g *Group) Busy() bool { return g.cur != nil && g.cur.log.Unsent() >= g.left+maxBusy }
 
 const maxBusy = 60 << 10
 
@@ -416,6 +418,7 @@ func (g *Group) EndTurn() {
 	if g.cur != nil && g.state != out {
 		g.cur.EndTurn()
 		g.settle()
+		g.left = g.cur.log.Unsent()
 		g.writable()
 	}
 }
@@ -467,6 +470,7 @@ func (g *Group) next(in *Install) {
 		g.counters.BlockedNanos += d
 	}
 	g.stopping, g.stopped = false, false
+	g.left = 0
 	g.cur = New(g, v, g.cfg.Layers)
 	g.app.View(g.epoch, v)
 	if g.state == leaving {

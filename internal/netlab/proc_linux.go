@@ -3,6 +3,7 @@ package netlab
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"os/exec"
@@ -28,6 +29,7 @@ type Proc struct {
 
 	t    T
 	cmd  *exec.Cmd
+	in   io.WriteCloser
 	done chan struct{} // closed when it has ended and all output is read
 
 	mu    sync.Mutex
@@ -54,7 +56,9 @@ func (l *Lab) Start(i int, command string, args ...string) *Proc {
 	}
 	out, err1 := cmd.StdoutPipe()
 	errs, err2 := cmd.StderrPipe()
-	err := errors.Join(err1, err2)
+	in, err3 := cmd.StdinPipe()
+	p.in = in
+	err := errors.Join(err1, err2, err3)
 	if err == nil {
 		l.InNS(i, func() { err = cmd.Start() })
 	}
@@ -96,6 +100,14 @@ func (p *Proc) Signal(s syscall.Signal) {
 	case <-p.done:
 	default:
 		_ = syscall.Kill(-p.Pid(), s)
+	}
+}
+
+// Say writes a line to the standard input of the process.
+func (p *Proc) Say(format string, args ...any) {
+	p.t.Helper()
+	if _, err := fmt.Fprintf(p.in, format+"\n", args...); err != nil {
+		p.t.Fatalf("netlab: member %d: %v", p.Member, err)
 	}
 }
 

@@ -1,0 +1,164 @@
+package group
+
+import (
+	"encoding/binary"
+	"time"
+
+	"maestro/stack"
+	"maestro/wire"
+)
+
+// The kinds of messages that members send.
+const (
+	kindData  = 1
+	kindAsk   = 2 // a cast that everybody answers
+	kindReply = 3 // to the one who asked
+)
+
+// upcall is a call of the group that waits for Run.
+type upcall struct {
+	what  what
+	kind  uint8
+	from  int32
+	sends bool
+	epoch uint64
+	seq   uint64
+	data  []byte
+	buf   *wire.Buf
+	view  *stack.View
+}
+
+type what uint8
+
+const (
+	deliver what = iota
+	stop
+	view
+	exit
+	writable
+)
+
+// app is a member's application: it touches each message and counts, and
+// answers what asks for an answer.
+type app struct {
+	m      *Member
+	queue  []upcall
+	taken  []upcall
+	notes  []string
+	number uint64 // of the question under way
+
+	// What has been delivered, for Report.
+	count, bytes uint64
+	sum          uint64
+	first, last  time.Time
+	stall        time.Duration // longest time without a delivery
+	replies      int
+}
+
+func (a *app) Attr() []byte            { return nil }
+func (a *app) Exchange() bool          { return false }
+func (a *app) Weight() []byte          { return nil }
+func (a *app) Compose(*stack.Proposal) {}
+func (a *app) Note(text string)        { a.notes = append(a.notes, text) }
+func (a *app) Stop()                   { a.queue = append(a.queue, upcall{what: stop}) }
+func (a *app) Exit(error)              { a.queue = append(a.queue, upcall{what: exit}) }
+func (a *app) Writable()               { a.queue = append(a.queue, upcall{what: writable}) }
+
+func (a *app) View(epoch uint64, v *stack.View) {
+	a.queue = append(a.queue, upcall{what: view, epoch: epoch, view: v})
+}
+
+func (a *app) Deliver(epoch uint64, m *stack.Msg) {
+	if m.Buf != nil {
+		m.Buf.Keep()
+	}
+	a.queue = append(a.queue, upcall{kind: m.Kind, epoch: epoch, from: int32(m.From),
+		sends: m.To != stack.All, seq: m.Seq, data: m.Data, buf: m.Buf})
+}
+
+func (a *app) Take() bool {
+	a.queue, a.taken = a.taken[:0], a.queue
+	return len(a.taken) > 0
+}
+
+// Run calls the handlers.
+func (a *app) Run() {
+	now := time.Now()
+	before := a.count
+	for i := range a.taken {
+		switch u := &a.taken[i]; u.what {
+		case deliver:
+			a.message(u)
+		case view:
+			a.m.viewed(now, u.view)
+		case exit:
+			a.m.say("EXIT %d", now.UnixNano())
+			close(a.m.out)
+		case writable:
+			select {
+			case a.m.room <- struct{}{}:
+			default:
+			}
+		}
+	}
+	if a.count > before {
+		a.delivered(now)
+	}
+}
+
+func (a *app) delivered(now time.Time) {
+	if a.first.IsZero() {
+		a.first = now
+	} else if gap := now.Sub(a.last); gap > a.stall {
+		a.stall = gap
+	}
+	a.last = now
+}
+
+// message is the handler of one message.
+func (a *app) message(u *upcall) {
+	switch u.kind {
+	case kindData:
+		a.count++
+		a.bytes += uint64(len(u.data))
+		a.sum += uint64(u.data[0])
+	case kindAsk:
+		if int(u.from) != a.m.rank() {
+			a.m.node.Do(func(g *stack.Group) {
+				_ = g.Send(int(u.from), kindReply, u.data, nil)
+			})
+		}
+	case kindReply:
+		if len(u.data) >= 8 && binary.LittleEndian.Uint64(u.data) == a.number {
+			a.replies++
+			if a.replies == a.m.size()-1 {
+				a.m.answered <- struct{}{}
+			}
+		}
+	}
+}
+
+// Done tells the group what has been consumed: of each stream the last.
+func (a *app) Done() {
+	g := a.m.group
+	stopped := false
+	for i := range a.taken {
+		u := &a.taken[i]
+		switch u.what {
+		case deliver:
+			last := i+1 == len(a.taken) || a.taken[i+1].from != u.from || a.taken[i+1].sends != u.sends
+			if last {
+				g.Consumed(u.epoch, int(u.from), u.sends, u.seq)
+			}
+			if u.buf != nil {
+				u.buf.Drop()
+			}
+		case stop:
+			stopped = true
+		}
+		*u = upcall{}
+	}
+	if stopped {
+		g.Stopped()
+	}
+}

@@ -1,0 +1,235 @@
+// Package group is the stack under load, to be measured beside the floor: one
+// member a process, told what to do by lines on its standard input and telling
+// what it sees, with times, by lines on its standard output. It uses the stack
+// and the real driver without what clsv puts on top.
+package group
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"maestro/layers"
+	"maestro/stack"
+	"maestro/stack/node"
+	"maestro/wire"
+	"maestro/wire/udp"
+)
+
+// Config is what a member is set up with.
+type Config struct {
+	Name      string
+	Group     netip.AddrPort // multicast address
+	Interface string
+	Peers     []netip.AddrPort
+	Bind      netip.AddrPort
+	Total     bool
+	Spin      time.Duration
+	Window    int // wanted receive buffer in bytes, 0 for the default
+}
+
+// Member is one member under measurement.
+type Member struct {
+	cfg   Config
+	node  *node.Node
+	group *stack.Group // for app.Done, which runs with the node's lock held
+	app   *app
+
+	mu       sync.Mutex
+	to       io.Writer
+	now      atomic.Pointer[stack.View]
+	room     chan struct{}
+	answered chan struct{}
+	out      chan struct{}
+}
+
+// Run is one member: it joins, obeys the lines of in, and returns after "quit"
+// or when in ends.
+//
+//	stream SIZE MS   cast messages of SIZE bytes for MS milliseconds
+//	rpc SIZE COUNT   cast COUNT questions, one after the other, answered by all
+//	reset            forget what has been delivered
+//	report           tell what has been delivered and counted
+//	view             ask for a new view
+//	leave, quit
+func Run(ctx context.Context, cfg Config, in io.Reader, to io.Writer) error {
+	m := &Member{cfg: cfg, to: to, room: make(chan struct{}, 1),
+		answered: make(chan struct{}, 1), out: make(chan struct{})}
+	m.app = &app{m: m}
+	want := stack.Props(0)
+	if cfg.Total {
+		want = stack.Total
+	}
+	name, makers := layers.For(want)
+	n, err := node.Start(node.Config{
+		Stack: stack.Config{Group: "bench", Self: wire.Endpoint{Name: cfg.Name}, StackName: name,
+			Layers: makers},
+		UDP: udp.Config{Group: cfg.Group, Interface: cfg.Interface, Peers: cfg.Peers,
+			Bind: cfg.Bind, RecvBuf: cfg.Window},
+		Spin: cfg.Spin,
+	}, m.app)
+	if err != nil {
+		return err
+	}
+	m.node = n
+	defer n.Close()
+	m.say("OPEN %s", n.Describe())
+	m.say("START %d", time.Now().UnixNano())
+	n.Do(func(g *stack.Group) {
+		m.group = g
+		err = g.Join()
+	})
+	if err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(in)
+	for ctx.Err() == nil && lines.Scan() {
+		if err := m.obey(strings.Fields(lines.Text())); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+	return lines.Err()
+}
+
+func (m *Member) obey(line []string) error {
+	if len(line) == 0 {
+		return nil
+	}
+	num := func(i int) int {
+		if i >= len(line) {
+			return 0
+		}
+		n, _ := strconv.Atoi(line[i])
+		return n
+	}
+	switch line[0] {
+	case "stream":
+		return m.stream(max(num(1), 1), time.Duration(num(2))*time.Millisecond)
+	case "rpc":
+		return m.rpc(max(num(1), 8), num(2))
+	case "reset":
+		m.reset()
+	case "report":
+		m.report()
+	case "view":
+		m.node.Do(func(g *stack.Group) { g.RequestView("asked for") })
+	case "leave":
+		m.say("LEAVE %d", time.Now().UnixNano())
+		m.node.Do(func(g *stack.Group) { _ = g.Leave() })
+		<-m.out
+	case "quit":
+		return io.EOF
+	default:
+		return fmt.Errorf("group: what is %q", line[0])
+	}
+	return nil
+}
+
+func (m *Member) say(format string, args ...any) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	fmt.Fprintf(m.to, format+"\n", args...)
+}
+
+func (m *Member) viewed(at time.Time, v *stack.View) {
+	m.now.Store(v)
+	c := m.group.Counters()
+	m.say("VIEW %d %d %v rank %d blocked %d", at.UnixNano(), len(v.Members), v.ID, v.Rank,
+		c.ViewNanosLast)
+}
+
+func (m *Member) rank() int { return m.now.Load().Rank }
+func (m *Member) size() int { return len(m.now.Load().Members) }
+
+// batch is how many messages are cast under one lock.
+const batch = 64
+
+// stream casts as fast as the window allows.
+func (m *Member) stream(size int, d time.Duration) error {
+	data := make([]byte, size)
+	sent := 0
+	began := time.Now()
+	for time.Since(began) < d {
+		full := false
+		m.node.Do(func(g *stack.Group) {
+			for range batch {
+				data[0] = byte(sent)
+				if err := g.Cast(kindData, nil, data); err != nil {
+					full = true
+					return
+				}
+				sent++
+			}
+		})
+		if full {
+			select {
+			case <-m.room:
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	}
+	m.say("SENT %d %d", sent, time.Since(began))
+	return nil
+}
+
+// rpc casts questions and waits for everybody's answer to each.
+func (m *Member) rpc(size, count int) error {
+	data := make([]byte, size)
+	took := make([]time.Duration, 0, count)
+	for i := range count {
+		began := time.Now()
+		var err error
+		m.node.Do(func(g *stack.Group) {
+			m.app.number, m.app.replies = uint64(i+1), 0
+			binary.LittleEndian.PutUint64(data, uint64(i+1))
+			err = g.Cast(kindAsk, nil, data)
+		})
+		if err != nil {
+			return err
+		}
+		select {
+		case <-m.answered:
+		case <-time.After(10 * time.Second):
+			return fmt.Errorf("group: no answer to question %d\n%s", i, m.dump())
+		}
+		took = append(took, time.Since(began))
+	}
+	slices.Sort(took)
+	at := func(q float64) int64 { return int64(took[int(q*float64(len(took)-1))]) }
+	m.say("RPC %d p50 %d p99 %d max %d", count, at(0.5), at(0.99), at(1))
+	return nil
+}
+
+func (m *Member) dump() (s string) {
+	m.node.Do(func(g *stack.Group) { s = g.Dump() })
+	return s
+}
+
+func (m *Member) reset() {
+	m.node.Do(func(*stack.Group) {
+		*m.app = app{m: m, queue: m.app.queue, taken: m.app.taken}
+	})
+	m.say("RESET")
+}
+
+// report tells what was delivered between the first message and the last.
+func (m *Member) report() {
+	m.node.Do(func(g *stack.Group) {
+		a, c := m.app, g.Counters()
+		m.say("REPORT count %d bytes %d nanos %d stall %d repairs %d naks %d drops %d limited %d",
+			a.count, a.bytes, a.last.Sub(a.first), a.stall, c.Repairs, c.NaksOut, c.SocketDrops,
+			c.FlowLimited)
+	})
+}
