@@ -299,7 +299,7 @@ func (p program) play(t testing.TB) {
 	m.close()
 }
 
-var programs = flag.Int("programs", 300, "how many random programs TestPrograms runs")
+var programs = flag.Int("programs", 1000, "how many random programs TestPrograms runs")
 
 // Programs by chance reach other places than those that a fuzzer breeds.
 func TestPrograms(t *testing.T) {

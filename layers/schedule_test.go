@@ -244,17 +244,28 @@ func (w *world) together(p, q *actor, total bool) {
 	for i := range len(p.past) - 1 {
 		a, next := &p.past[i], p.past[i+1].view
 		for j := range len(q.past) - 1 {
-			b := &q.past[j]
-			if a.view.ID != b.view.ID || next.ID != q.past[j+1].view.ID ||
-				!next.Together[next.RankOf(soloID(q.id))] {
+			b, also := &q.past[j], q.past[j+1].view
+			if next.ID != also.ID {
 				continue
+			}
+			with := next.Together[next.RankOf(soloID(q.id))]
+			if with != also.Together[next.RankOf(soloID(p.id))] {
+				w.t.Fatalf("%s and %s differ on whether they come together to %v", p.id, q.id, next)
+			}
+			if !with {
+				continue
+			}
+			if a.view.ID != b.view.ID {
+				w.t.Fatalf("%s comes from %v and %s from %v, together, to %v", p.id, a.view, q.id,
+					b.view, next)
 			}
 			x, y := a.got, b.got
 			if !total {
 				x, y = slices.Sorted(slices.Values(x)), slices.Sorted(slices.Values(y))
 			}
 			if !slices.Equal(x, y) {
-				w.t.Fatalf("%s and %s go from %v to %v: %q %q", p.id, q.id, a.view, next, a.got, b.got)
+				w.t.Fatalf("%s and %s go from %v to %v: %q %q", p.id, q.id, a.view, next,
+					a.got, b.got)
 			}
 		}
 	}
@@ -303,7 +314,13 @@ func (p *program) command(w *world) {
 func (p *program) trouble(w *world, a *actor) {
 	switch op := p.below(12); {
 	case op < 2:
-		if left := slices.DeleteFunc(slices.Clone(w.actors), func(a *actor) bool { return a.gone }); len(left) > 2 {
+		alive := 0
+		for _, b := range w.actors {
+			if !b.gone {
+				alive++
+			}
+		}
+		if alive > 2 {
 			a.end()
 			return
 		}
@@ -398,7 +415,7 @@ func chance(seed uint64, n int) program {
 	return p
 }
 
-var schedules = flag.Int("schedules", 50, "how many random schedules TestSchedules plays")
+var schedules = flag.Int("schedules", 150, "how many random schedules TestSchedules plays")
 
 func TestSchedules(t *testing.T) {
 	for seed := range uint64(*schedules) {

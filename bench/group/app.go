@@ -44,7 +44,6 @@ type app struct {
 	m      *Member
 	queue  []upcall
 	taken  []upcall
-	notes  []string
 	number uint64 // of the question under way
 
 	// What has been delivered, for Report.
@@ -59,7 +58,7 @@ func (a *app) Attr() []byte            { return nil }
 func (a *app) Exchange() bool          { return false }
 func (a *app) Weight() []byte          { return nil }
 func (a *app) Compose(*stack.Proposal) {}
-func (a *app) Note(text string)        { a.notes = append(a.notes, text) }
+func (a *app) Note(text string)        { a.m.say("NOTE %d %s", time.Now().UnixNano(), text) }
 func (a *app) Stop()                   { a.queue = append(a.queue, upcall{what: stop}) }
 func (a *app) Exit(error)              { a.queue = append(a.queue, upcall{what: exit}) }
 func (a *app) Writable()               { a.queue = append(a.queue, upcall{what: writable}) }

@@ -226,8 +226,11 @@ func (m *Member) reset() {
 
 // report tells what was delivered between the first message and the last.
 func (m *Member) report() {
+	_, u := m.node.Stats()
+	m.say("SOCKETS %+v", u)
 	m.node.Do(func(g *stack.Group) {
 		a, c := m.app, g.Counters()
+		m.say("COUNTERS %+v", *c)
 		m.say("REPORT count %d bytes %d nanos %d stall %d repairs %d naks %d drops %d limited %d",
 			a.count, a.bytes, a.last.Sub(a.first), a.stall, c.Repairs, c.NaksOut, c.SocketDrops,
 			c.FlowLimited)

@@ -28,6 +28,8 @@ import (
 //	    the send log gets a sealed segment; it is transmitted
 //	net from=1 KIND [seq=3] [FIELD=VALUE ...] ["text"]
 //	    a datagram comes in; addr=c has it come from another address
+//	emit [to=1] [foreign] KIND [seq=3] [FIELD=VALUE ...] ["text"]
+//	    the lowest layer is asked to send; segments (cast) go as a burst
 //	event NAME [FIELD=VALUE ...], ask NAME
 //	    the event is told, the question is asked
 //	answer NAME [FIELD=VALUE ...], hooks [exchange] [attr="x"] [weight="x"]
@@ -159,6 +161,8 @@ func (b *bench) data(cmd string, a args) bool {
 		}
 	case "net":
 		b.receive(a)
+	case "emit":
+		b.emit(a)
 	case "consumed":
 		_, sends := a.take("sends")
 		s.Consumed(a.num("from", 0), sends, uint64(a.num("seq", 0)))
@@ -245,6 +249,29 @@ func (b *bench) receive(a args) {
 		b.stack.Receive(d)
 	}
 	buf.Drop()
+}
+
+// emit has the lowest layer send something.
+func (b *bench) emit(a args) {
+	w := b.stub.Wire()
+	to := a.num("to", stack.All)
+	_, outside := a.take("foreign")
+	h, body := a.datagram()
+	switch {
+	case h.Kind == wire.KindCast:
+		p := make([]byte, wire.HeaderLen, wire.HeaderLen+len(body))
+		h.Put(p)
+		p = append(p, body...)
+		w.Burst(to, p, len(p))
+	case outside && to == stack.All:
+		w.CastForeign(h.Kind, body)
+	case outside:
+		w.SendForeign(b.stack.View().Members[to].Addr, h.Kind, body)
+	case to == stack.All:
+		w.CastControl(h.Kind, h.Seq, body)
+	default:
+		w.SendControl(to, h.Kind, h.Seq, body)
+	}
 }
 
 // tick lets time pass, from deadline to deadline.

@@ -14,7 +14,7 @@
 //
 // Layer commands (see layer.go) and group commands (see group.go) are
 //
-//	Layer   new up down log burst net event ask answer hooks consumed retire
+//	Layer   new up down log burst net emit event ask answer hooks consumed retire
 //	        tick flush dump close
 //	Groups  config start run tick deliver drop flight cut heal cast send leave
 //	        change suspect unreachable busy ready crash dump views

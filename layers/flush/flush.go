@@ -84,11 +84,14 @@ func (l *layer) Receive(d *stack.Datagram) {
 		l.block(int(d.Sender), &m)
 	case wire.KindFlushOk:
 		m := new(wire.FlushOk)
-		if m.Parse(d.Body) != nil || len(m.Recv) != l.N() {
+		switch {
+		case m.Parse(d.Body) != nil || len(m.Recv) != 0 && len(m.Recv) != l.N():
 			l.Counters().Malformed++
-			return
+		case len(m.Recv) == 0:
+			l.refused(int(d.Sender), m.Round)
+		default:
+			l.report(int(d.Sender), m)
 		}
-		l.report(int(d.Sender), m)
 	case wire.KindLeave:
 		if l.phase == idle && l.coordinator() {
 			l.start()
@@ -170,11 +173,7 @@ func (l *layer) block(from int, m *wire.Block) {
 		return
 	}
 	if m.Round < l.round || m.Round == l.round && from < l.by {
-		if l.by >= 0 && l.failed[l.by] && !l.failed[from] {
-			// Its coordinator is gone: tell that a larger ballot is needed.
-			n := wire.FlushOk{Round: l.round, Recv: make([]uint64, l.N())}
-			l.SendControl(from, wire.KindFlushOk, 0, n.Append(nil))
-		}
+		l.refuse(from)
 		return
 	}
 	if stack.SetOf(l.N(), m.Failed)[l.Me()] {
@@ -196,6 +195,25 @@ func (l *layer) block(from int, m *wire.Block) {
 	l.round, l.by = m.Round, from
 	l.wait = 0
 	l.obey()
+}
+
+// refuse tells a coordinator that a larger ballot than its own is needed, since
+// the one that we obey has lost its coordinator. A refusal is a report without
+// what every report has, so that it cannot be taken for one.
+func (l *layer) refuse(from int) {
+	if l.by >= 0 && l.failed[l.by] && !l.failed[from] {
+		m := wire.FlushOk{Round: l.round}
+		l.SendControl(from, wire.KindFlushOk, 0, m.Append(nil))
+	}
+}
+
+// refused begins a ballot larger than the one that a member obeys.
+func (l *layer) refused(from int, round uint32) {
+	if l.lead && round >= l.round && round <= l.round+maxLeap && !l.decided {
+		l.round = round
+		l.Counters().FlushRestarts++
+		l.start()
+	}
 }
 
 // obey answers the ballot as soon as the application and the layers allow.
@@ -253,12 +271,6 @@ func (l *layer) again() {
 
 // report takes a member's report.
 func (l *layer) report(from int, m *wire.FlushOk) {
-	if l.lead && m.Round > l.round && m.Round <= l.round+maxLeap && !l.failed[from] && !l.decided {
-		l.round = m.Round
-		l.Counters().FlushRestarts++
-		l.start()
-		return
-	}
 	if !l.lead || m.Round != l.round || l.failed[from] {
 		return
 	}

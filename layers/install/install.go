@@ -31,7 +31,7 @@ import (
 )
 
 const (
-	maxRetry = 50 * time.Millisecond
+	maxRetry = 200 * time.Millisecond
 	stuck    = 150 * time.Millisecond
 	askEvery = 10 * time.Millisecond
 )

@@ -102,6 +102,14 @@ func (l *layer) schedule() {
 	l.SetDeadline(min(l.lookAt, l.found, l.sendAt, l.giveAt, l.gatherAt))
 }
 
+// entered tells whether the application uses this view yet. While it exchanges
+// state messages, a merge would let it skip the view that tells its branch of
+// the group from another.
+func (l *layer) entered() bool {
+	e, ok := l.Hooks().(interface{ Entered() bool })
+	return !ok || e.Entered()
+}
+
 func (l *layer) coordinator() bool { return l.failed.First() == l.Me() }
 
 func (l *layer) Event(e stack.Event) {
@@ -179,7 +187,7 @@ func (l *layer) presence(d *stack.Datagram, p *wire.Presence) {
 		return
 	}
 	l.evict(d, p.From.ID)
-	if !l.coordinator() || l.leaving {
+	if !l.coordinator() || l.leaving || !l.entered() {
 		return
 	}
 	if leads(p, l.mine()) {
@@ -323,8 +331,8 @@ func (l *layer) merge(d *stack.Datagram, m *wire.Merge) {
 		l.Wire().SendForeign(d.From, wire.KindMergeDeny, ref.Append(nil))
 		return
 	}
-	if l.ghosts(m) {
-		return
+	if l.ghosts(m) || !l.entered() {
+		return // it asks again
 	}
 	l.take(m)
 	l.announce(d, true) // so that the others know that we are at it
@@ -417,7 +425,7 @@ func (l *layer) Expire() {
 		if l.View().Private {
 			l.look = min(l.look*2, l.Config().Presence)
 		}
-		if l.coordinator() && !l.leaving && l.leader == nil {
+		if l.coordinator() && !l.leaving && l.leader == nil && l.entered() {
 			l.announce(nil, false)
 		}
 	}

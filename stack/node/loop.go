@@ -23,6 +23,7 @@ func (n *Node) loop() {
 
 // turn takes what has come, runs callbacks if it may, and sends what follows.
 func (n *Node) turn(callbacks bool) {
+	callbacks = callbacks && n.used
 	if n.failed {
 		n.callbacks(callbacks)
 		return
@@ -30,7 +31,7 @@ func (n *Node) turn(callbacks bool) {
 	defer n.guard()
 	began := n.Now()
 	n.group.Advance(began)
-	if n.timed != nil && n.timed.Next() <= began {
+	if n.timed != nil && n.used && n.timed.Next() <= began {
 		n.timed.Expire(began)
 	}
 	n.receive()
@@ -156,7 +157,7 @@ func (n *Node) wait() time.Duration {
 	if !n.failed {
 		next = n.group.Next()
 	}
-	if n.timed != nil {
+	if n.timed != nil && n.used {
 		next = min(next, n.timed.Next())
 	}
 	if next == stack.Never {

@@ -95,6 +95,7 @@ type Node struct {
 	epoch  uint64
 	asleep bool // somebody waits in conn.Wait, or is about to
 
+	used    bool // Do has been called: the application is there
 	closing bool
 	failed  bool
 	ended   chan struct{}
@@ -186,11 +187,13 @@ func (n *Node) Describe() string { return n.conn.Describe() }
 func (n *Node) Now() stack.Time { return stack.Time(time.Since(n.start)) }
 
 // Do runs f in the group's state machine, from any goroutine, callbacks
-// included, but not from within f. What f sends leaves at the end of the
+// included, but not from within f. The application is not called before the
+// first Do, which is the place to connect it. What f sends leaves at the end of the
 // loop's turn, or at once when it makes a full burst.
 func (n *Node) Do(f func(g *stack.Group)) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.used = true
 	if n.failed {
 		f(n.group)
 		return

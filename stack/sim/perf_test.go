@@ -135,7 +135,8 @@ func TestPerformance(t *testing.T) {
 		t.Skip("takes seconds")
 	}
 	var s strings.Builder
-	s.WriteString("one sender, 1 Gbit/s, 50 us links; rate: 1000-byte messages as fast as they go;\n" +
+	s.WriteString("one sender, 1 Gbit/s, 50 us links; rate: 1000-byte messages as fast as they\n" +
+		"go, longest stall: the longest that a receiver waited for the next one;\n" +
 		"latency: 100-byte messages, one each ms\n\n" +
 		"stack  members  loss %   messages/s  longest stall     p50      p99      max\n")
 	us := func(d time.Duration) string { return fmt.Sprintf("%d us", d.Microseconds()) }

@@ -105,10 +105,8 @@ func (x *mutant) apply(makers []stack.Maker) []stack.Maker {
 				return a
 			}
 		case x.above:
-			n := stack.Maker{Name: "mutant", Gives: stack.Messages, New: func(p *stack.Port) stack.Layer {
-				return &between{p, x.make(p)}
-			}}
-			makers = slices.Insert(makers, i+1, n)
+			makers = slices.Insert(makers, i+1, stack.Maker{Name: "mutant", Gives: stack.Messages,
+				New: func(p *stack.Port) stack.Layer { return &between{p, x.make(p)} }})
 		}
 	}
 	return makers
@@ -142,5 +140,19 @@ func TestMutants(t *testing.T) {
 				t.Errorf("caught by %q, expected one of %s: %s", prop, x.props, failure)
 			}
 		})
+	}
+}
+
+// TestShrink takes away what a failure does not need: here, everything.
+func TestShrink(t *testing.T) {
+	x := mutants()[0]
+	o := Options{Mutate: x.apply}
+	omit, left, of := Shrink(1, o, 20)
+	if left != 0 || of == 0 {
+		t.Errorf("%d of %d actions are left", left, of)
+	}
+	o.Omit = omit
+	if r := Run(1, o); r.OK() {
+		t.Error("it does not fail any more")
 	}
 }

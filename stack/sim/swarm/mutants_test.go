@@ -33,8 +33,8 @@ func deliveryMutants() []mutant {
 					return true
 				}}
 			}},
-		{name: "forget a message", within: 5, stack: "fifo", above: "pack", props: "O1 O1p D5 D7 last",
-			make: func(p *stack.Port) hook {
+		{name: "forget a message", within: 5, stack: "fifo", above: "pack",
+			props: "O1 O1p D5 D7 last", make: func(p *stack.Port) hook {
 				n := 0
 				return hook{up: func(m *stack.Msg) bool {
 					n++
@@ -67,8 +67,8 @@ func deliveryMutants() []mutant {
 			}},
 		{name: "deliver in the next view", within: 20, stack: "fifo", above: "pack",
 			props: "D3 D4 D5 D8 D2 O1 O1p D7 sim:", make: later()},
-		{name: "take a message for another's", within: 30, around: "pt2pt", props: "D10 D2 O1p D1 sim:",
-			make: func(p *stack.Port) hook {
+		{name: "take a message for another's", within: 30, around: "pt2pt",
+			props: "D10 D2 O1p D1 sim:", make: func(p *stack.Port) hook {
 				return hook{receive: func(d *stack.Datagram) bool {
 					if d.Kind == wire.KindSend && p.N() > 2 {
 						d.Sender = uint16((int(d.Sender) + 1) % p.N())
@@ -137,7 +137,8 @@ func orderMutants() []mutant {
 	}
 	return []mutant{
 		{name: "swap two of one sender", within: 10, stack: "fifo", above: "pack",
-			props: "O1 D5 D7 last", make: swap(func(a, b *stack.Msg) bool { return a.From == b.From })},
+			props: "O1 D5 D7 last",
+			make:  swap(func(a, b *stack.Msg) bool { return a.From == b.From })},
 		{name: "swap two of different senders", within: 10, stack: "total", above: "total",
 			props: "O3 O4 O5 O6 D5 D7 last",
 			make:  swap(func(a, b *stack.Msg) bool { return a.From != b.From })},
@@ -159,8 +160,8 @@ func unordered(p *stack.Port) hook {
 // viewMutants tamper with view changes.
 func viewMutants() []mutant {
 	return []mutant{
-		{name: "skip the repair in the flush", within: 100, above: "pack", props: "D5 D7 O1 D3 D8 not",
-			make: func(p *stack.Port) hook {
+		{name: "skip the repair in the flush", within: 20, above: "pack",
+			props: "D5 D7 O1 D3 D8 not", make: func(p *stack.Port) hook {
 				return hook{event: func(e *stack.Event) bool {
 					if _, ok := (*e).(stack.Decided); ok {
 						p.Tell(stack.CutReached{})
@@ -168,7 +169,7 @@ func viewMutants() []mutant {
 					return true
 				}}
 			}},
-		{name: "drop the cut", within: 100, around: "mnak", props: "D5 D7 O1", make: noCut},
+		{name: "drop the cut", within: 20, around: "mnak", props: "D5 D7 O1", make: noCut},
 		{name: "deliver the failed's after the report", within: 100, start: 150,
 			around: "mnak", props: "D5 O1",
 			make: func(*stack.Port) hook {
@@ -177,7 +178,7 @@ func viewMutants() []mutant {
 					return !ok
 				}}
 			}},
-		{name: "cut without the survivors' reports", within: 100, around: "install",
+		{name: "cut without the survivors' reports", within: 20, around: "install",
 			props: "D5 D7 O1 D3", make: hastyCut},
 		{name: "disagree about the view", within: 5, above: "pack", props: "M3",
 			make: func(p *stack.Port) hook {
@@ -186,7 +187,7 @@ func viewMutants() []mutant {
 				}
 				return hook{}
 			}},
-		{name: "take everybody for together", within: 100, above: "pack", props: "D6",
+		{name: "take everybody for together", within: 20, above: "pack", props: "D6",
 			make: func(p *stack.Port) hook {
 				for i := range p.View().Together {
 					p.View().Together[i] = true

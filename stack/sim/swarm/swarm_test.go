@@ -30,8 +30,8 @@ func TestSeeds(t *testing.T) {
 	}
 	n := *seedsFlag
 	if n == 0 {
-		if n = 300; testing.Short() {
-			n = 40
+		if n = 150; testing.Short() {
+			n = 20
 		}
 	}
 	o := Options{Stack: *stackFlag}
@@ -49,7 +49,7 @@ func TestSeeds(t *testing.T) {
 			t.Logf("%12d %s", m[k], k)
 		}
 	}
-	if n < 200 {
+	if n < 150 {
 		return
 	}
 	for _, k := range Rare() {
@@ -78,7 +78,11 @@ func one(t *testing.T, seed uint64) {
 // TestSame runs seeds twice: they must come to the same, in every detail, also
 // when somebody watches.
 func TestSame(t *testing.T) {
-	for seed := uint64(1); seed <= 12; seed++ {
+	last := uint64(12)
+	if testing.Short() {
+		last = 4
+	}
+	for seed := uint64(1); seed <= last; seed++ {
 		a := Run(seed, Options{})
 		var w strings.Builder
 		b := Run(seed, Options{Trace: &w, TraceData: true})
@@ -98,14 +102,14 @@ func TestSame(t *testing.T) {
 // TestBatch holds a batch on several workers against one on one.
 func TestBatch(t *testing.T) {
 	var order []uint64
-	a := RunSeeds(1, 12, 1, Options{}, nil)
-	b := RunSeeds(1, 12, 4, Options{}, func(_ *Batch, r *Result) { order = append(order, r.Seed) })
+	a := RunSeeds(101, 6, 1, Options{}, nil)
+	b := RunSeeds(101, 6, 4, Options{}, func(_ *Batch, r *Result) { order = append(order, r.Seed) })
 	a.Real, b.Real = 0, 0
 	if !reflect.DeepEqual(a, b) {
 		t.Errorf("%+v\n%+v", a, b)
 	}
 	for i, s := range order {
-		if s != uint64(i+1) {
+		if s != uint64(i+101) {
 			t.Fatalf("seeds came as %v", order)
 		}
 	}
