@@ -10,12 +10,20 @@ import (
 	"testing"
 	"time"
 
+	"maestro/bench/floor"
 	"maestro/internal/netlab"
 )
 
 const childEnv = "MAESTRO_BENCH_GROUP"
 
 func TestMain(m *testing.M) {
+	if arg := os.Getenv(floorEnv); arg != "" {
+		if err := floor.RunChild(context.Background(), arg, os.Stdout); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	if name := os.Getenv(childEnv); name != "" {
 		cfg := Config{Name: name, Group: netip.MustParseAddrPort("239.255.70.71:17071"),
 			Interface: "eth0", Total: os.Getenv(childEnv+"_TOTAL") != ""}
