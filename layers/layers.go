@@ -23,7 +23,8 @@ import (
 // into the connection ids: members with different stacks do not meet.
 func For(want stack.Props) (name string, makers []stack.Maker) {
 	name = "vsync"
-	makers = []stack.Maker{bottom.Maker(), mnak.Maker(), pt2pt.Maker(), stable.Maker(), pack.Maker()}
+	makers = []stack.Maker{bottom.Maker(), mnak.Maker(), pt2pt.Maker(), stable.Maker(),
+		pack.Maker()}
 	if want&stack.Total != 0 {
 		name += "+total"
 		makers = append(makers, total.Maker())

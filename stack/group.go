@@ -4,8 +4,6 @@ import (
 	"errors"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
-	"time"
 
 	"maestro/wire"
 )
@@ -254,129 +252,6 @@ func (g *Group) Close() {
 	}
 }
 
-// Cast multicasts a message, head and data together, to the current view. The
-// group copies; the caller keeps its memory. Kind is below FirstStackKind.
-func (g *Group) Cast(kind uint8, head, data []byte) error { return g.send(All, kind, head, data) }
-
-// Send sends a message to one member of the current view, by rank.
-func (g *Group) Send(to int, kind uint8, head, data []byte) error {
-	if g.cur == nil || to < 0 || to >= len(g.cur.view.Members) {
-		return ErrNotMember
-	}
-	return g.send(to, kind, head, data)
-}
-
-func (g *Group) send(to int, kind uint8, head, data []byte) error {
-	if err := g.ready(len(head) + len(data)); err != nil {
-		return err
-	}
-	if g.full(to) {
-		g.wait(to)
-		return ErrWouldBlock
-	}
-	g.counters.MessagesOut++
-	g.counters.MessageBytesOut += uint64(len(head) + len(data))
-	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: to, Head: head, Data: data}
-	g.cur.Down(&g.msg)
-	return nil
-}
-
-func (g *Group) wait(to int) {
-	if !slices.Contains(g.waiting, to) {
-		g.waiting = append(g.waiting, to)
-	}
-}
-
-func (g *Group) full(to int) bool {
-	if to == All {
-		return g.cur.log.Unsent() > g.cfg.SendBuffer
-	}
-	g.room = Room{To: to}
-	g.cur.Ask(&g.room)
-	return g.room.Full
-}
-
-func (g *Group) ready(n int) error {
-	switch {
-	case g.state == idle || g.state == out || g.cur.view.Private:
-		return ErrNotJoined
-	case g.stopped:
-		return ErrBlocked
-	case n > g.cfg.MaxMessage:
-		return ErrTooLarge
-	}
-	return nil
-}
-
-// Claim returns room for a cast of n bytes in the send log, for the caller to
-// fill in and Commit before anything else is sent.
-func (g *Group) Claim(n int) ([]byte, error) {
-	if err := g.ready(n); err != nil {
-		return nil, err
-	}
-	if g.full(All) {
-		g.wait(All)
-		return nil, ErrWouldBlock
-	}
-	return g.cur.log.Claim(n), nil
-}
-
-// Commit casts the first n bytes of the room that was claimed.
-func (g *Group) Commit(kind uint8, n int) error {
-	if g.cur == nil || !g.cur.log.Claimed() {
-		return ErrNotJoined
-	}
-	g.counters.MessagesOut++
-	g.counters.MessageBytesOut += uint64(n)
-	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: All, Claimed: true, Seq: uint64(n)}
-	g.cur.Down(&g.msg)
-	return nil
-}
-
-// Stopped tells that the application has stopped sending, as it was asked.
-func (g *Group) Stopped() {
-	if g.stopping && !g.stopped {
-		g.stopped = true
-		g.cur.Tell(Stopped{})
-		g.settle()
-	}
-}
-
-// Consumed tells that the application has done with a stream's messages up to
-// segment seq of an epoch.
-func (g *Group) Consumed(epoch uint64, from int, sends bool, seq uint64) {
-	if epoch == g.epoch && g.cur != nil && g.state != out {
-		g.cur.Consumed(from, sends, seq)
-	}
-}
-
-// RequestView asks for a new view with the same members.
-func (g *Group) RequestView(why string) {
-	if g.cur != nil && !g.cur.view.Private {
-		g.cur.Tell(Change{why})
-		g.settle()
-	}
-}
-
-// Suspect takes a member for failed.
-func (g *Group) Suspect(rank int, why string) {
-	if g.cur != nil {
-		g.cur.Tell(Suspect{rank, why})
-		g.settle()
-	}
-}
-
-// Unreachable tells that the kernel says that nobody listens at an address.
-func (g *Group) Unreachable(addr netip.AddrPort) {
-	if g.cur == nil || g.state == out {
-		return
-	}
-	if r := g.cur.view.RankAt(addr); r >= 0 && r != g.cur.view.Rank {
-		g.counters.Unreachable++
-		g.Suspect(r, "port unreachable")
-	}
-}
-
 // View is the current view, nil before Join.
 func (g *Group) View() *View {
 	if g.cur == nil {
@@ -387,12 +262,6 @@ func (g *Group) View() *View {
 
 // Epoch counts installed views.
 func (g *Group) Epoch() uint64 { return g.epoch }
-
-// Busy reports whether another burst's worth of bytes has been sent since the
-// last EndTurn, which is worth one now.
-func (g *Group) Busy() bool { return g.cur != nil && g.cur.log.Unsent() >= g.left+maxBusy }
-
-const maxBusy = 60 << 10
 
 // Advance sets the time and serves the deadlines that have come. Times must
 // not decrease.
@@ -420,18 +289,6 @@ func (g *Group) EndTurn() {
 		g.settle()
 		g.left = g.cur.log.Unsent()
 		g.writable()
-	}
-}
-
-// writable tells the application when one of those that would have blocked need
-// not any more.
-func (g *Group) writable() {
-	for _, to := range g.waiting {
-		if to >= len(g.cur.view.Members) || !g.full(to) {
-			g.waiting = g.waiting[:0]
-			g.app.Writable()
-			return
-		}
 	}
 }
 
@@ -526,18 +383,6 @@ func (g *Group) dropStash() {
 		g.stash[i].d.Buf.Drop()
 	}
 	g.stash = nil
-}
-
-// notice reports whether a stranger may be answered now, at most every 20 ms.
-func (g *Group) notice(a netip.AddrPort) bool {
-	if t, ok := g.noticed[a]; ok && g.now.Sub(t) < 20*time.Millisecond {
-		return false
-	}
-	if len(g.noticed) >= wire.MaxMembers {
-		clear(g.noticed)
-	}
-	g.noticed[a] = g.now
-	return true
 }
 
 // Dump prints the state of the group and its layers.

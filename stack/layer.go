@@ -204,5 +204,6 @@ func (p *Port) Deadline() Time { return p.deadline }
 
 // Broken reports a contradiction of this member's own state: a bug, not input.
 func (p *Port) Broken(format string, args ...any) {
-	panic(fmt.Sprintf("stack: %s in view %v: %s", p.name, p.stack.view.ID, fmt.Sprintf(format, args...)))
+	what := fmt.Sprintf(format, args...)
+	panic(fmt.Sprintf("stack: %s in view %v: %s", p.name, p.stack.view.ID, what))
 }

@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"time"
 
 	"maestro/wire"
 )
@@ -200,4 +201,16 @@ func (g *Group) sendForeign(to netip.AddrPort, kind wire.Kind, body []byte) {
 	h.Put(b)
 	b = append(b, body...)
 	g.Transmit(to, b, len(b))
+}
+
+// notice reports whether a stranger may be answered now, at most every 20 ms.
+func (g *Group) notice(a netip.AddrPort) bool {
+	if t, ok := g.noticed[a]; ok && g.now.Sub(t) < 20*time.Millisecond {
+		return false
+	}
+	if len(g.noticed) >= wire.MaxMembers {
+		clear(g.noticed)
+	}
+	g.noticed[a] = g.now
+	return true
 }

@@ -115,7 +115,8 @@ func New(env Env, view *View, makers []Maker) *Stack {
 
 // connect makes neighbours of the layers that data passes.
 func (s *Stack) connect(makers []Maker) {
-	const data = Datagrams | Reliable | PointToPoint | Messages | Fifo | Stable | Total | Local | NoLocal
+	const data = Datagrams | Reliable | PointToPoint | Messages | Fifo | Stable | Total |
+		Local | NoLocal
 	var below Layer = (*floor)(s)
 	var lower *Port
 	for i, m := range makers {

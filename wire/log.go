@@ -202,7 +202,8 @@ func (l *Log) Burst(limit, low uint64) (b []byte, seg int, first, last uint64) {
 	seg = int(s.len)
 	for q := first; q < l.next && q <= limit && q-first < maxBurstSegs; q++ {
 		t := l.at(q)
-		if t.buf != s.buf || t.off != end || int(t.len) > seg || int(end-start)+int(t.len) > maxBurstBytes {
+		apart := t.buf != s.buf || t.off != end || int(t.len) > seg
+		if apart || int(end-start)+int(t.len) > maxBurstBytes {
 			break
 		}
 		binary.LittleEndian.PutUint16(t.buf.B[t.off+6:], uint16(min(q-min(low, q), 65535)))

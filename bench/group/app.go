@@ -137,6 +137,11 @@ func (a *app) message(u *upcall) {
 	}
 }
 
+// follows tells whether u comes in the same stream as another upcall.
+func (u *upcall) follows(o *upcall) bool {
+	return u.what == deliver && u.from == o.from && u.sends == o.sends
+}
+
 // Done tells the group what has been consumed: of each stream the last.
 func (a *app) Done() {
 	g := a.m.group
@@ -145,8 +150,7 @@ func (a *app) Done() {
 		u := &a.taken[i]
 		switch u.what {
 		case deliver:
-			last := i+1 == len(a.taken) || a.taken[i+1].from != u.from || a.taken[i+1].sends != u.sends
-			if last {
+			if i+1 == len(a.taken) || !a.taken[i+1].follows(u) {
 				g.Consumed(u.epoch, int(u.from), u.sends, u.seq)
 			}
 			if u.buf != nil {

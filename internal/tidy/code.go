@@ -187,7 +187,8 @@ func (t *Tree) assigned(f *file, vars map[string]bool) (found []Finding) {
 		if id.Obj != nil && id.Obj != f.ast.Scope.Lookup(id.Name) {
 			return // a local variable of the same name
 		}
-		found = append(found, t.at(e.Pos(), "change of (or pointer to) global variable %s: %s", id.Name, stateWhy))
+		found = append(found, t.at(e.Pos(), "change of (or pointer to) global variable %s: %s",
+			id.Name, stateWhy))
 	}
 	ast.Inspect(f.ast, func(n ast.Node) bool {
 		switch n := n.(type) {

@@ -22,10 +22,11 @@ import (
 
 // Maker makes the layer.
 func Maker() stack.Maker {
-	return stack.Maker{Name: "bottom", Gives: stack.Datagrams, New: func(p *stack.Port) stack.Layer {
-		return &layer{Port: p, failed: make(stack.Set, p.N()), heard: make([]stack.Time, p.N()),
-			since: p.Now()}
-	}}
+	return stack.Maker{Name: "bottom", Gives: stack.Datagrams,
+		New: func(p *stack.Port) stack.Layer {
+			return &layer{Port: p, failed: make(stack.Set, p.N()),
+				heard: make([]stack.Time, p.N()), since: p.Now()}
+		}}
 }
 
 type layer struct {

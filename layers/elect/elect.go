@@ -73,7 +73,8 @@ func (l *layer) gone(e stack.Gone) {
 		}
 	}
 	if len(ranks) > 0 {
-		l.Tell(stack.Note{Text: fmt.Sprintf("excluded from the group: others are in view %v", e.View)})
+		text := fmt.Sprintf("excluded from the group: others are in view %v", e.View)
+		l.Tell(stack.Note{Text: text})
 	}
 	l.fail(ranks, "went on without this member")
 }

@@ -183,15 +183,6 @@ func (l *layer) segment(from int, d *stack.Datagram) {
 	}
 }
 
-func (l *layer) arm(i *in) {
-	if i.nakAt == stack.Never || i.win.High() > i.asked && i.nakAt > l.Now().Add(l.Config().Reorder) {
-		i.nakAt = l.Now().Add(max(l.Config().Reorder, 1))
-		l.wake(i.nakAt)
-	}
-}
-
-func (l *layer) wake(t stack.Time) { l.SetDeadline(min(t, l.Deadline())) }
-
 func (l *layer) acked(from int, o *out) {
 	if l.ack.Received > o.received {
 		o.received = l.ack.Received
@@ -301,51 +292,6 @@ func (l *layer) acknowledge(r int, i *in) {
 	*t = wire.Ack{Origin: r, Received: received, Consumed: consumed}
 	l.buf = t.Append(l.buf[:0])
 	l.SendControl(r, wire.KindSendAck, 0, l.buf)
-}
-
-// Expire repeats marks and naks.
-func (l *layer) Expire() {
-	now := l.Now()
-	for r := range l.outs {
-		if o := &l.outs[r]; o.markAt <= now {
-			l.mark(r, o)
-		}
-		if i := &l.ins[r]; i.nakAt <= now {
-			l.ask(r, i)
-		}
-		l.wake(min(l.outs[r].markAt, l.ins[r].nakAt))
-	}
-}
-
-func (l *layer) mark(r int, o *out) {
-	o.markAt = stack.Never
-	if o.log == nil || o.consumed == o.log.Sent() && !o.log.Pending() {
-		return
-	}
-	m := wire.Mark{Sent: o.log.Sent(), Stable: o.received}
-	l.buf = m.Append(l.buf[:0])
-	l.SendControl(r, wire.KindSendMark, 0, l.buf)
-	o.wait = min(o.wait*2, maxMark)
-	o.markAt = l.Now().Add(o.wait)
-}
-
-func (l *layer) ask(r int, i *in) {
-	i.nakAt = stack.Never
-	if i.win == nil || !i.win.Open() || l.failed[r] {
-		return
-	}
-	l.nak.Origin = r
-	l.nak.Spans = i.win.Gaps(l.nak.Spans[:0], math.MaxUint64)
-	i.asked = i.win.High()
-	wait := l.Config().Retry
-	for range min(i.tries, 12) {
-		wait = min(wait*3/2, maxRetry)
-	}
-	i.tries++
-	i.nakAt = l.Now().Add(wait)
-	l.Counters().NaksOut++
-	l.buf = l.nak.Append(l.buf[:0])
-	l.SendControl(r, wire.KindSendNak, 0, l.buf)
 }
 
 func (l *layer) Event(e stack.Event) {

@@ -37,7 +37,8 @@ func Maker() stack.Maker {
 			l := &layer{Port: p, failed: make(stack.Set, p.N())}
 			if p.N() > 1 {
 				// Members' first heartbeats are spread, not all at once.
-				l.beatAt = p.Now().Add(time.Duration(p.Rand().Int64N(int64(p.Config().Heartbeat))) + 1)
+				spread := p.Rand().Int64N(int64(p.Config().Heartbeat)) + 1
+				l.beatAt = p.Now().Add(time.Duration(spread))
 				l.probeAt = p.Now().Add(p.Config().Probe)
 				l.due = min(l.beatAt, l.probeAt)
 				p.SetDeadline(l.due)

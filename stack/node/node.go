@@ -162,7 +162,8 @@ func (n *Node) open() error {
 	}
 	var seed [16]byte
 	crand.Read(seed[:])
-	rnd := rand.New(rand.NewPCG(binary.LittleEndian.Uint64(seed[:]), binary.LittleEndian.Uint64(seed[8:])))
+	le := binary.LittleEndian
+	rnd := rand.New(rand.NewPCG(le.Uint64(seed[:]), le.Uint64(seed[8:])))
 	n.group, err = stack.NewGroup(sc, (*driver)(n), n.app, n.pool, rnd)
 	if err != nil {
 		conn.Close()

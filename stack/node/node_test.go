@@ -50,7 +50,8 @@ func (c *counter) Deliver(epoch uint64, m *stack.Msg) {
 	if m.Buf != nil {
 		m.Buf.Keep()
 	}
-	c.queue = append(c.queue, item{epoch: epoch, from: m.From, to: m.To, seq: m.Seq, data: m.Data, buf: m.Buf})
+	c.queue = append(c.queue, item{epoch: epoch, from: m.From, to: m.To, seq: m.Seq,
+		data: m.Data, buf: m.Buf})
 }
 func (c *counter) Stop() { c.queue = append(c.queue, item{kind: 1}) }
 func (c *counter) View(epoch uint64, v *stack.View) {
@@ -110,7 +111,8 @@ func open(t testing.TB, name string, port uint16, c *counter) *counter {
 	t.Helper()
 	sn, makers := layers.For(0)
 	n, err := Start(Config{
-		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: name}, StackName: sn, Layers: makers},
+		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: name}, StackName: sn,
+			Layers: makers},
 		UDP: udp.Config{Group: netip.AddrPortFrom(netip.MustParseAddr("239.255.77.1"), port),
 			Interface: "lo"},
 	}, c)
