@@ -23,6 +23,9 @@ type Gone struct {
 	Members []wire.Endpoint
 }
 
+// Replaced says that a later life of this member is in the group.
+type Replaced struct{ By wire.Endpoint }
+
 // Fail says which members are failed for good, as far as this view goes. Told
 // by election; nobody waits for them or hears them any more.
 type Fail struct{ Failed Set }
@@ -112,6 +115,7 @@ type Note struct{ Text string }
 
 func (Suspect) event()    {}
 func (Gone) event()       {}
+func (Replaced) event()   {}
 func (Fail) event()       {}
 func (Lead) event()       {}
 func (Change) event()     {}

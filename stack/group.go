@@ -2,6 +2,7 @@ package stack
 
 import (
 	"errors"
+	"fmt"
 	"math/rand/v2"
 	"net/netip"
 
@@ -17,6 +18,9 @@ var (
 	ErrTooLarge   = errors.New("stack: message too large")
 	ErrNotMember  = errors.New("stack: not a member of the view")
 	ErrClosed     = errors.New("stack: closed")
+	// ErrReplaced is what a member exits with when another process has joined
+	// under its name since it was started.
+	ErrReplaced = errors.New("stack: replaced by a later life of the same name")
 )
 
 // App is the application above a group. Its methods are called from within the
@@ -175,6 +179,8 @@ func (g *Group) Told(s *Stack, e Event) {
 		g.stopped = true // also if the application never answered
 	case Install:
 		g.install = &e
+	case Replaced:
+		g.exit(fmt.Errorf("%w: %v", ErrReplaced, e.By))
 	case Left:
 		g.install = nil
 		g.retire(e.Decision, e.Raw)

@@ -145,7 +145,8 @@ func (g *Group) query(d *Datagram) {
 		}
 	}
 	// The view is not one of ours: if we have gone on without the asker, say so.
-	if g.state == joined && !g.cur.view.Private && g.cur.view.ID != m.View &&
+	// Not while a view changes: the next one may have it.
+	if g.state == joined && !g.cur.view.Private && !g.stopping && g.cur.view.ID != m.View &&
 		g.cur.view.RankOf(m.Members[0]) < 0 {
 		g.excluded(m.View, d.From)
 	}

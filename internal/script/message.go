@@ -162,7 +162,7 @@ var events = []stack.Event{
 	&stack.Suspect{}, &stack.Gone{}, &stack.Fail{}, &stack.Lead{}, &stack.Change{}, &stack.Stop{},
 	&stack.Stopped{}, &stack.Closing{}, &stack.Leave{}, &stack.Flushed{}, &stack.Decided{},
 	&stack.Reopened{}, &stack.CutReached{}, &stack.Install{}, &stack.Left{}, &stack.Foreign{},
-	&stack.Note{}, &stack.Marked{}, &stack.Gathered{},
+	&stack.Note{}, &stack.Replaced{}, &stack.Marked{}, &stack.Gathered{},
 }
 
 // queries is one of each kind that a script can ask and answer.

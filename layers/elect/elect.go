@@ -66,8 +66,13 @@ func (l *layer) gone(e stack.Gone) {
 	if slices.Contains(e.Members, l.View().Members[l.Me()].ID) {
 		return
 	}
+	self := l.View().Members[l.Me()].ID
 	var ranks []int
 	for _, m := range e.Members {
+		if m.Name == self.Name && m.Incarnation > self.Incarnation {
+			l.Tell(stack.Replaced{By: m})
+			return
+		}
 		if r := l.View().RankOf(m); r >= 0 {
 			ranks = append(ranks, r)
 		}

@@ -274,14 +274,16 @@ func (l *layer) report(from int, m *wire.FlushOk) {
 	if !l.lead || m.Round != l.round || l.failed[from] {
 		return
 	}
+	news := false
 	for _, r := range m.Failed {
 		if r < l.N() && !l.failed[r] {
+			news = true
 			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("failed as rank %d says", from)})
 		}
 	}
 	l.replies[from] = m
-	if l.flushed || l.decided {
-		return
+	if l.flushed || l.decided || news {
+		return // news of a failure begin a larger ballot
 	}
 	for r, reply := range l.replies {
 		if reply == nil && !l.failed[r] {

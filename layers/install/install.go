@@ -174,6 +174,10 @@ func (l *layer) decided(d *stack.Datagram, m *wire.Decision) {
 	if p == nil || l.over || !l.valid(m, p) {
 		return
 	}
+	if l.beyond(p) {
+		l.Tell(stack.Gone{View: m.Next.ID, Members: endpoints(m)})
+		return
+	}
 	var promise stack.Promise
 	l.Ask(&promise)
 	older := p.Round < promise.Round || p.Round == promise.Round && int(p.By) < promise.By
@@ -224,6 +228,20 @@ func (l *layer) valid(d *wire.Decision, p *wire.Party) bool {
 		l.Counters().Malformed++
 	}
 	return ok
+}
+
+// beyond tells whether more has been passed up than a decision allows: later
+// ballots, which it knows nothing of, had repairs come in. Who obeys it and we
+// have not delivered the same, and do not go on together.
+func (l *layer) beyond(p *wire.Party) bool {
+	var r stack.Reached
+	l.Ask(&r)
+	for s, passed := range r.Passed {
+		if passed > p.Cut[s] {
+			return true
+		}
+	}
+	return false
 }
 
 func (l *layer) excludes(d *wire.Decision) bool {
