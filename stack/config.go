@@ -57,7 +57,7 @@ type Config struct {
 	// Retry is the least time after which an unanswered control message is sent
 	// again. Default 2 ms.
 	Retry time.Duration
-	// Tick is the reorder allowance before a gap is asked for. Default 200 us.
+	// Reorder is the reorder allowance before a gap is asked for. Default 200 us.
 	Reorder time.Duration
 	// Linger is how long an ended view's messages are kept for members that
 	// have not left it yet. Default 1 s.

@@ -72,7 +72,8 @@ func (f *Flushed) Cut(v *View, by int) wire.Party {
 			continue
 		}
 		for q, r := range f.Replies {
-			if r != nil && !f.Failed[q] && r.Recv[s] > p.Cut[s] {
+			// Who leaves may be gone before it has been asked for repairs.
+			if r != nil && !f.Failed[q] && !r.Leaving && r.Recv[s] > p.Cut[s] {
 				p.Cut[s], p.Holder[s] = r.Recv[s], uint16(q)
 			}
 		}
@@ -88,8 +89,8 @@ type Decided struct {
 	Raw      []byte      // the decision, encoded
 }
 
-// Reopened says that a decision has been given up for a new ballot: nobody has
-// acted on it.
+// Reopened says that a decision has been given up for a new ballot: of those who
+// answer it nobody has acted on it.
 type Reopened struct{}
 
 // CutReached says that everything up to the cut has been passed up.

@@ -62,6 +62,7 @@ type Group struct {
 	pool   *wire.Pool
 	rand   *rand.Rand
 	now    Time
+	ltime  uint64 // of the last view made here
 	epoch  uint64 // counts installed stacks
 	cur    *Stack
 	ended  []ended
@@ -143,6 +144,12 @@ func (g *Group) Hooks() Hooks { return g.app }
 
 // Counters are the group's counters, its own; copy them to keep them.
 func (g *Group) Counters() *Counters { return &g.counters }
+
+// Ltime gives out times of views made here, each later than the last.
+func (g *Group) Ltime(least uint64) uint64 {
+	g.ltime = max(g.ltime+1, least)
+	return g.ltime
+}
 
 // Transmit sends datagrams and counts them.
 func (g *Group) Transmit(to netip.AddrPort, b []byte, seg int) {
@@ -290,7 +297,7 @@ func (g *Group) Advance(now Time) {
 
 // EndTurn sends what the turn has gathered.
 func (g *Group) EndTurn() {
-	if g.cur != nil && g.state != out {
+	if g.cur != nil && g.state != out && !g.cur.log.Claimed() {
 		g.cur.EndTurn()
 		g.settle()
 		g.left = g.cur.log.Unsent()

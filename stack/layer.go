@@ -151,6 +151,10 @@ func (p *Port) Ask(q Query) { p.stack.Ask(q) }
 // Now is the time of the current input.
 func (p *Port) Now() Time { return p.stack.env.Now() }
 
+// Ltime is the time of a view that this member makes: at least least, and more
+// than that of every view that it has made.
+func (p *Port) Ltime(least uint64) uint64 { return p.stack.env.Ltime(least) }
+
 // Rand is the group's random source.
 func (p *Port) Rand() *rand.Rand { return p.stack.env.Rand() }
 

@@ -53,6 +53,8 @@ func (g *Group) ready(n int) error {
 		return ErrNotJoined
 	case g.stopped:
 		return ErrBlocked
+	case g.cur.log.Claimed():
+		return ErrWouldBlock
 	case n > g.cfg.MaxMessage:
 		return ErrTooLarge
 	}
@@ -60,7 +62,8 @@ func (g *Group) ready(n int) error {
 }
 
 // Claim returns room for a cast of n bytes in the send log, for the caller to
-// fill in and Commit before anything else is sent.
+// fill in and Commit before anything else is sent and before the turn ends:
+// until then nothing leaves.
 func (g *Group) Claim(n int) ([]byte, error) {
 	if err := g.ready(n); err != nil {
 		return nil, err
@@ -76,6 +79,10 @@ func (g *Group) Claim(n int) ([]byte, error) {
 func (g *Group) Commit(kind uint8, n int) error {
 	if g.cur == nil || !g.cur.log.Claimed() {
 		return ErrNotJoined
+	}
+	if g.stopped || g.state == out {
+		g.cur.log.Unclaim()
+		return ErrBlocked
 	}
 	g.counters.MessagesOut++
 	g.counters.MessageBytesOut += uint64(n)

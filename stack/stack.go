@@ -22,6 +22,8 @@ type Env interface {
 	Told(s *Stack, e Event) // every event, after the layers have seen it
 	Hooks() Hooks
 	Counters() *Counters
+	// Ltime gives out times of views, each later than the last.
+	Ltime(least uint64) uint64
 }
 
 // Hooks is what the membership layers ask the owner of the group.

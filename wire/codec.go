@@ -13,7 +13,7 @@ var ErrMalformed = errors.New("wire: malformed message")
 // Limits on what a message may claim, checked before anything is allocated.
 const (
 	MaxMembers = 1024    // members of one view
-	MaxAttr    = 4 << 10 // bytes of one member's attributes
+	MaxAttr    = 1 << 10 // bytes of one member's attributes
 	MaxExtra   = 32 << 10
 )
 

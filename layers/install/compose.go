@@ -28,9 +28,11 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		d.Next.Exchange = d.Next.Exchange || reply.Exchange
 	}
 	prop.Parties = append(prop.Parties, own)
+	size := sizeOf(own.Members) + 16*l.N()
 	for _, m := range merges {
-		if overlap(m, seen) || len(seen)+len(m.Members) > wire.MaxMembers {
-			continue
+		size += sizeOf(m.Members) + 16*len(m.Party.Cut)
+		if overlap(m, seen) || len(seen)+len(m.Members) > wire.MaxMembers || size > maxSize {
+			continue // it asks again
 		}
 		for _, x := range m.Members {
 			seen[x.ID] = true
@@ -49,9 +51,7 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		})
 		d.Next.Members = append(d.Next.Members, p.Members...)
 	}
-	// The time leaves room for rivals of the same views: ids also carry the
-	// coordinator, and one coordinator's rounds only grow.
-	d.Next.ID = wire.ViewID{Ltime: ltime + uint64(f.Round), Coord: self}
+	d.Next.ID = wire.ViewID{Ltime: l.Ltime(ltime + uint64(f.Round)), Coord: self}
 	if len(d.Next.Members) > 0 {
 		l.Hooks().Compose(&prop)
 	}
@@ -70,6 +70,17 @@ func replaced(m *wire.Member, parties []stack.ProposalParty) bool {
 		}
 	}
 	return false
+}
+
+// maxSize bounds a decision, which is one datagram, without its extra.
+const maxSize = 28 << 10
+
+func sizeOf(members []wire.Member) int {
+	n := 0
+	for i := range members {
+		n += 40 + len(members[i].ID.Name) + len(members[i].Attr)
+	}
+	return n
 }
 
 // overlap tells whether a merge names somebody who is in already: a member that

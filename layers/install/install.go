@@ -15,8 +15,8 @@
 // asks somebody who speaks another view what became of this one.
 //
 // Timers: the decision is sent again to those who have not acknowledged it,
-// each Retry, growing, until Linger; a member that cannot reach the cut for
-// stuck asks the coordinator for a new ballot.
+// each Retry, growing, until Linger; a coordinator that cannot reach the cut for
+// stuck begins a new ballot.
 //
 // Source: Ensemble's intra and sync; the cut as the flush of Birman and Joseph;
 // carrying on a decision as in Paxos.
@@ -181,6 +181,9 @@ func (l *layer) decided(d *stack.Datagram, m *wire.Decision) {
 	var promise stack.Promise
 	l.Ask(&promise)
 	older := p.Round < promise.Round || p.Round == promise.Round && int(p.By) < promise.By
+	if older && promise.Any && l.failed[promise.By] && !l.failed[p.By] {
+		older = false // nobody is left to decide under our promise
+	}
 	switch {
 	case !older:
 		if l.decision != nil && l.party.Round == p.Round && l.party.By == p.By &&

@@ -136,6 +136,7 @@ func (l *layer) Event(e stack.Event) {
 		l.giveAt, l.gatherAt = stack.Never, stack.Never
 	case stack.Reopened:
 		l.over = false
+		l.parties = nil // they may have acted on it; if not, they ask again
 		l.lookAt = l.Now().Add(l.look)
 	}
 	l.schedule()

@@ -35,6 +35,7 @@ const (
 	maxAnnounce = 100 * time.Millisecond
 	maxWindow   = 4 << 20 // bytes of one sender out at a time, at most
 	minWindow   = 12 << 10
+	maxSpan     = 1 << 15 // segments that are not stable; receivers keep twice as many
 )
 
 // Maker makes the layer.
@@ -175,7 +176,7 @@ func (l *layer) Answer(q stack.Query) {
 	switch q := q.(type) {
 	case *stack.Credit:
 		l.progress()
-		q.Limit = l.slowest + l.window
+		q.Limit = min(l.slowest+l.window, l.stable+maxSpan)
 		q.Stable = l.stable
 	case *stack.Drained:
 		q.Casts = true

@@ -133,8 +133,7 @@ func (l *layer) Flush() {
 	}
 }
 
-// ordered takes an announcement. The sequencer ignores its own: it delivers
-// when it orders.
+// ordered takes an announcement, the sequencer its own like everybody's.
 func (l *layer) ordered(m *stack.Msg) {
 	if m.From != 0 || len(m.Data)%runLen != 0 {
 		l.Counters().Malformed++

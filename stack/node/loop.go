@@ -10,6 +10,10 @@ import (
 // maxReceives bounds how many batches one turn takes before it answers.
 const maxReceives = 4
 
+// maxRounds bounds how often handlers may answer their own messages before the
+// sockets are looked at again.
+const maxRounds = 3
+
 // loop is the member's event loop.
 func (n *Node) loop() {
 	defer close(n.ended)
@@ -25,6 +29,7 @@ func (n *Node) loop() {
 func (n *Node) turn(callbacks bool) {
 	callbacks = callbacks && n.used
 	if n.failed {
+		n.discard()
 		n.callbacks(callbacks)
 		return
 	}
@@ -37,11 +42,27 @@ func (n *Node) turn(callbacks bool) {
 	n.receive()
 	ran := n.callbacks(callbacks)
 	n.endTurn()
-	// Sending delivers to ourselves, and may have filled the queue again.
-	n.callbacks(callbacks)
+	// Sending delivers to ourselves, and handlers may send again.
+	for range maxRounds {
+		if n.more = n.callbacks(callbacks); !n.more {
+			break
+		}
+		ran = true
+		n.endTurn()
+	}
 	n.stats.Turns++
 	if d := n.Now().Sub(began); !ran && d > n.stats.MaxTurn {
 		n.stats.MaxTurn = d
+	}
+}
+
+// discard empties the sockets of a member that has failed: it would be woken for
+// ever by what nobody reads.
+func (n *Node) discard() {
+	k, _ := n.conn.Receive(n.pkts)
+	for i := range n.pkts[:k] {
+		n.pkts[i].Buf.Drop()
+		n.pkts[i].Buf = nil
 	}
 }
 
@@ -153,6 +174,9 @@ func (n *Node) sleep() {
 
 // wait is how long there is nothing to do.
 func (n *Node) wait() time.Duration {
+	if n.more {
+		return 0
+	}
 	next := stack.Never
 	if !n.failed {
 		next = n.group.Next()

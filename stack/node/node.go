@@ -93,6 +93,7 @@ type Node struct {
 	start  time.Time
 	pkts   []wire.Packet
 	epoch  uint64
+	more   bool // callbacks may be waiting
 	asleep bool // somebody waits in conn.Wait, or is about to
 
 	used    bool // Do has been called: the application is there

@@ -1,0 +1,320 @@
+package clsv
+
+import (
+	"bytes"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"maestro/stack"
+	"maestro/stack/trace"
+)
+
+// inbox is the callbacks that wait and those that are being run.
+type inbox struct {
+	in      []item
+	head    int    // first of in that has not been run
+	batch   []item // part of in: taken
+	next    int    // next of batch to run; used by Run
+	batchAt stack.Time
+	running bool
+	beating bool    // a heartbeat waits
+	failure error   // a panic; used by Run
+	touched []int32 // streams; used by Done
+}
+
+func (c *core) push(it item) { c.in = append(c.in, it) }
+
+// Deliver takes a message of the group's view.
+func (c *core) Deliver(epoch uint64, m *stack.Msg) {
+	in := c.cur
+	if in == nil || in.epoch != epoch || c.closed {
+		return
+	}
+	sends := m.To != stack.All
+	s := &in.streams[in.index(m.From, sends)]
+	s.seen = m.Seq
+	it := item{sends: sends, from: int32(m.From), seq: m.Seq, data: m.Data, buf: m.Buf}
+	var keep bool
+	if m.Kind < kindUser {
+		keep = c.receive(in, m.Kind, &it)
+	} else {
+		keep = c.internal(in, m.Kind, &it)
+	}
+	if !keep || c.leaving && !in.entered {
+		if s.waiting == 0 {
+			c.group.Consumed(epoch, m.From, sends, m.Seq)
+		}
+		return
+	}
+	s.waiting++
+	if it.buf != nil {
+		it.buf.Keep()
+	}
+	if in.entered {
+		c.push(it)
+	} else {
+		in.held = append(in.held, it)
+	}
+}
+
+// receive decides whether a user's message is for this member, before anything
+// else is done with it.
+func (c *core) receive(in *intake, kind uint8, it *item) bool {
+	h := &it.head
+	var ok bool
+	it.data, ok = h.parse(kind, it.data, in.view.Rank)
+	switch {
+	case !ok || (h.kind == Send) != it.sends:
+		c.stats.Malformed++
+		return false
+	case !h.safety.allowed(in.typ):
+		c.stats.Unsafe++
+		return false
+	case h.kind == Scast && in.me.list == inClients && !h.mine,
+		h.kind == Lsend && !h.mine:
+		c.stats.NotForUs++
+		return false
+	case h.kind == Cast, h.kind == Scast:
+		in.applied++
+	}
+	it.op = opMessage
+	c.stats.Received[h.kind]++
+	c.stats.ReceivedBytes[h.kind] += uint64(len(it.data))
+	return true
+}
+
+// maxBatch bounds how many callbacks are run in one go.
+const maxBatch = 1024
+
+// Take takes callbacks up to the next one that ends a stretch: before it
+// accepts a view, the application has done with the one before; after Block,
+// and after each step of an exchange, the group is told at once.
+func (c *core) Take() bool {
+	if c.running || c.closed {
+		return false
+	}
+	q := c.in[c.head:]
+	n := 0
+	for n < len(q) && n < maxBatch {
+		it := &q[n]
+		if it.op == opAccept {
+			if n > 0 {
+				break
+			}
+			c.accept(it.ev)
+		}
+		n++
+		if c.prepare(it) {
+			break
+		}
+	}
+	c.batch, c.next, c.batchAt = q[:n:n], 0, c.group.Now()
+	c.running = n > 0 || c.todo != 0
+	return c.running
+}
+
+// prepare readies a callback that is about to be run, and reports whether it
+// ends the stretch.
+func (c *core) prepare(it *item) bool {
+	switch it.op {
+	case opBlock, opExit:
+		return true
+	case opChanging, opPropose:
+		if it.ev.in != c.cur || c.over || c.leaving {
+			it.op = opNone // another view has come, or none will
+			return false
+		}
+		it.ev.view = c.build(it.ev.in)
+		return true
+	case opHeartbeat:
+		c.beating = false
+	}
+	return false
+}
+
+// Run runs the callbacks taken. A handler that panics has seen its last one but
+// Exit.
+func (c *core) Run() {
+	for c.next < len(c.batch) {
+		c.runSome()
+	}
+}
+
+// runSome runs callbacks until one panics.
+func (c *core) runSome() {
+	c.run(func() {
+		for c.next < len(c.batch) {
+			it := &c.batch[c.next]
+			c.next++
+			if c.failure == nil || it.op == opExit {
+				c.call(it)
+			}
+		}
+	})
+}
+
+// run runs f and notes a panic. Its name is what inCallback looks for.
+func (c *core) run(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			c.failure = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+		}
+	}()
+	f()
+}
+
+// call runs one callback.
+func (c *core) call(it *item) {
+	ev := it.ev
+	switch it.op {
+	case opMessage:
+		c.deliver(it)
+	case opAsk:
+		c.callAsk(it)
+	case opState:
+		c.callState(it)
+	case opBlock:
+		c.h.Block()
+		c.do(func(*stack.Group) { c.blockReturned(ev.in) })
+	case opChanging:
+		if c.x != nil {
+			ev.data = bytes.Clone(c.x.ChangingView(ev.view))
+		}
+	case opPropose:
+		if c.x != nil {
+			ev.data = bytes.Clone(c.x.ProposeView(ev.view, ev.msgs))
+		}
+	case opAccept:
+		if ev.degraded != nil {
+			c.h.Degraded(*ev.degraded)
+		}
+		c.h.AcceptedView(ev.view, ev.data)
+	case opExit:
+		c.exit(ev.err)
+	case opDropped:
+		c.h.Dropped(ev.drop)
+	case opHeartbeat:
+		c.h.Heartbeat(time.Duration(c.batchAt.Sub(c.begun)))
+	}
+}
+
+// deliver hands a message to the handler.
+func (c *core) deliver(it *item) {
+	origin := c.view.Members[it.from]
+	if c.rec != nil && c.hash == nil {
+		c.recordDeliver(it, origin)
+	}
+	switch it.head.kind {
+	case Cast:
+		c.h.ReceiveCast(origin, it.data)
+	case Scast:
+		c.h.ReceiveScast(origin, it.data)
+	case Lsend:
+		c.h.ReceiveLsend(origin, it.data)
+	case Send:
+		c.h.ReceiveSend(origin, it.data)
+	}
+	if c.rec != nil && c.hash != nil {
+		c.recordDeliver(it, origin)
+	}
+}
+
+// recordDeliver records a delivery: when its callback has returned, if the
+// application shows its state.
+func (c *core) recordDeliver(it *item, origin Endpoint) {
+	e := trace.Event{Kind: trace.Deliver, Msg: trace.MsgID{Origin: origin, N: it.head.number},
+		MsgKind: trace.MsgKind(it.head.kind), Safety: trace.Safety(it.head.safety) + 1,
+		Hash: trace.Hash(it.data)}
+	if c.hash != nil {
+		e.AppState = c.hash.StateHash()
+	}
+	c.recordAt(&e, c.batchAt)
+}
+
+// blockReturned notes that the application has stopped sending in a view.
+func (c *core) blockReturned(in *intake) {
+	if in.blocked {
+		return
+	}
+	in.blocked = true
+	c.record(&trace.Event{Kind: trace.Block})
+	if in == c.cur && !c.over {
+		c.todo |= doStop
+	}
+}
+
+// Done tells the group what has been handled and acts on what callbacks have
+// returned.
+func (c *core) Done() {
+	c.running = false
+	if c.closed {
+		return
+	}
+	for i := range c.batch {
+		it := &c.batch[i]
+		it.drop()
+		c.handled(it)
+	}
+	clear(c.in[c.head : c.head+len(c.batch)])
+	c.head += len(c.batch)
+	c.batch = nil
+	c.consumed()
+	if c.head == len(c.in) {
+		c.in, c.head = c.in[:0], 0
+	} else if c.head > len(c.in)/2 {
+		c.in = slices.Delete(c.in, 0, c.head)
+		c.head = 0
+	}
+	if c.failure != nil && c.cause == nil && !c.over {
+		c.cause = c.failure
+		c.Note(c.failure.Error())
+		c.todo |= doLeave
+	}
+	c.act()
+}
+
+// handled does what is due after a callback, also if it panicked.
+func (c *core) handled(it *item) {
+	switch it.op {
+	case opMessage, opAsk, opState:
+		n := c.app.index(int(it.from), it.sends)
+		s := &c.app.streams[n]
+		s.waiting--
+		s.done = it.seq
+		if !s.touched {
+			s.touched = true
+			c.inbox.touched = append(c.inbox.touched, int32(n))
+		}
+	case opBlock:
+		c.blockReturned(it.ev.in)
+	case opChanging:
+		c.changed(it.ev)
+	case opPropose:
+		c.proposed(it.ev)
+	case opAccept:
+		c.accepted()
+	case opExit:
+		c.left(it.ev.err)
+	}
+}
+
+// consumed tells the group how far the application is.
+func (c *core) consumed() {
+	in := c.app
+	for _, n := range c.inbox.touched {
+		s := &in.streams[n]
+		s.touched = false
+		seq := s.done
+		if s.waiting == 0 {
+			seq = s.seen
+		}
+		if c.over {
+			continue
+		}
+		half := len(in.streams) / 2
+		c.group.Consumed(in.epoch, int(n)%half, int(n) >= half, seq)
+	}
+	c.inbox.touched = c.inbox.touched[:0]
+}

@@ -1,0 +1,91 @@
+package clsv
+
+import (
+	"maestro/stack"
+	"maestro/wire"
+)
+
+// op is what a callback is.
+type op uint8
+
+const (
+	opNone op = iota
+	opMessage
+	opAsk
+	opState
+	opBlock
+	opChanging
+	opPropose
+	opAccept
+	opExit
+	opDropped
+	opHeartbeat
+)
+
+// item is a callback that waits. Messages use the plain fields, the others ev.
+type item struct {
+	op    op
+	sends bool // the message came point to point
+	from  int32
+	head  userHead
+	seq   uint64 // segment that ends the message
+	xfer  uint64 // transfer that a state message belongs to
+	data  []byte
+	buf   *wire.Buf
+	ev    *event
+}
+
+// event is what rarer callbacks need.
+type event struct {
+	in       *intake
+	view     *View
+	degraded *Degraded
+	msgs     [][]byte // state messages
+	data     []byte   // a view message or a state message, coming or going
+	drop     Dropped
+	err      error
+}
+
+func (it *item) drop() {
+	if it.buf != nil {
+		it.buf.Drop()
+		it.buf = nil
+	}
+}
+
+// intake is what this member knows of one view of the group.
+type intake struct {
+	epoch    uint64
+	view     *stack.View
+	roles    roles
+	me       place
+	typ      Xfer
+	streams  []stream // casts by rank, then sends by rank
+	applied  uint64   // messages received that may have changed the state
+	entered  bool     // its acceptance is queued, or past
+	blocking bool     // its Block is queued, or past
+	blocked  bool     // its Block has returned
+	stopping bool     // the group is about to leave it
+	requests int      // for a next view, at the coordinator
+	held     []item   // what came before it was entered
+	exchange *exchange
+}
+
+// stream is how far the application is with what came from one member.
+type stream struct {
+	seen    uint64 // last segment that came up
+	done    uint64 // last segment handled
+	waiting int    // messages that wait
+	touched bool
+}
+
+func newIntake(epoch uint64, v *stack.View) *intake {
+	return &intake{epoch: epoch, view: v, streams: make([]stream, 2*len(v.Members))}
+}
+
+func (in *intake) index(from int, sends bool) int {
+	if sends {
+		return len(in.streams)/2 + from
+	}
+	return from
+}

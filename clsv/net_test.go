@@ -1,0 +1,187 @@
+package clsv_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"maestro/clsv"
+	"maestro/stack/check"
+	"maestro/stack/trace"
+)
+
+// shared is one checker's input of several members that run at the same time.
+type shared struct {
+	mu sync.Mutex
+	c  *check.Checker
+}
+
+func (s *shared) Record(e *trace.Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.c.Observe(e)
+}
+
+// counter counts what it gets; its methods run on the member's goroutine.
+type counter struct {
+	clsv.NopHandler
+	mu    sync.Mutex
+	n     int
+	exit  error
+	m     *clsv.Member
+	state []byte
+}
+
+func (c *counter) count() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.n
+}
+
+func (c *counter) ReceiveCast(clsv.Endpoint, []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.n++
+}
+
+func (c *counter) AcceptedView(v *clsv.View, _ []byte) {
+	if v.StartXfer {
+		_ = c.m.AskState(v.Servers[0], []byte("all"))
+	}
+}
+
+func (c *counter) AskState(o clsv.Endpoint, _ []byte) { _ = c.m.SendState(o, make([]byte, 1<<20)) }
+
+func (c *counter) RcvState(_ clsv.Endpoint, b []byte) {
+	c.mu.Lock()
+	c.state = append(c.state, b...)
+	c.mu.Unlock()
+	_ = c.m.XferDone()
+}
+
+func (c *counter) Exit(err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.exit = err
+}
+
+// TestNet runs a group over real sockets on the loopback interface.
+func TestNet(t *testing.T) {
+	group := fmt.Sprint("clsv-test-", time.Now().UnixNano())
+	o := check.VSync()
+	o.ClSv = true
+	rec := &shared{c: check.New(o)}
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	var ms []*clsv.Member
+	var hs []*counter
+	for i := range 3 {
+		h := &counter{}
+		m, err := clsv.New(clsv.Options{Role: clsv.Server, Xfer: clsv.ProtectedXfer, Handler: h,
+			GroupOptions: clsv.GroupOptions{Group: group, Name: fmt.Sprint("m", i),
+				Transport: clsv.Transport{Interface: "lo"}, Trace: rec}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		h.m = m
+		if err := m.Join(ctx); err != nil {
+			if strings.Contains(err.Error(), "udp") {
+				t.Skip(err)
+			}
+			t.Fatal(err)
+		}
+		ms, hs = append(ms, m), append(hs, h)
+	}
+	wait(t, "normal servers", func() bool {
+		v := ms[0].View()
+		return len(v.Servers) == 3
+	})
+	const n = 2000
+	var wg sync.WaitGroup
+	for _, m := range ms {
+		wg.Go(func() {
+			for range n {
+				if _, err := m.Cast(ctx, make([]byte, 300)); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	wait(t, "all messages", func() bool {
+		return hs[0].count() == 3*n && hs[1].count() == 3*n && hs[2].count() == 3*n
+	})
+	if err := ms[0].Leave(ctx); err != nil {
+		t.Error(err)
+	}
+	if err := ms[0].Join(ctx); err != nil { // again, as another endpoint
+		t.Error(err)
+	}
+	wait(t, "the second life", func() bool { return len(ms[1].View().Servers) == 3 })
+	for i, m := range ms {
+		if err := m.Close(); err != nil {
+			t.Errorf("close %d: %v", i, err)
+		}
+		_, err := m.TryCast(nil)
+		if !errors.Is(err, clsv.ErrClosed) && !errors.Is(err, clsv.ErrNotJoined) {
+			t.Error(err)
+		}
+	}
+	for _, v := range rec.c.Finish() {
+		t.Error(v.Detail())
+	}
+}
+
+func wait(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for end := time.Now().Add(10 * time.Second); !ok(); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("%s: not in time", what)
+		}
+	}
+}
+
+// TestNetBlocking calls what waits from within callbacks, and cancels a Join.
+func TestNetBlocking(t *testing.T) {
+	group := fmt.Sprint("clsv-test-", time.Now().UnixNano())
+	h := &blocker{done: make(chan error, 10)}
+	m, err := clsv.New(clsv.Options{Handler: h, GroupOptions: clsv.GroupOptions{Group: group,
+		Transport: clsv.Transport{Interface: "lo"}, Discovery: 300 * time.Millisecond}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.m = m
+	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	defer cancel()
+	if err := m.Join(ctx); err != nil && strings.Contains(err.Error(), "udp") {
+		t.Skip(err)
+	} else if !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatal(err)
+	}
+	wait(t, "exit", func() bool { return m.State() == clsv.Initial })
+	if err := m.Join(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-h.done; err != nil {
+		t.Error(err)
+	}
+	wait(t, "exit", func() bool { return m.State() == clsv.Initial })
+	if err := m.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+type blocker struct {
+	clsv.NopHandler
+	m    *clsv.Member
+	done chan error
+}
+
+func (b *blocker) AcceptedView(*clsv.View, []byte) {
+	b.done <- b.m.Leave(context.Background())
+}

@@ -1,0 +1,243 @@
+package clsv
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+
+	"maestro/stack"
+	"maestro/stack/trace"
+)
+
+// post is a message of this member's application.
+type post struct {
+	kind   Kind
+	state  uint8 // kindAsk or kindState; 0 is a user's message
+	safety Safety
+	to     Endpoint // of a Send
+	dests  []Endpoint
+	data   []byte
+	number uint64
+	xfer   uint64
+}
+
+// postOverhead is what a waiting message counts for beside its bytes.
+const postOverhead = 128
+
+func (p *post) size() int { return len(p.data) + postOverhead + 32*len(p.dests) }
+
+// outbox is the messages that wait: for the next view, for one that allows
+// their safety, or for room. They go out in order, but those that a view allows
+// overtake those that it does not.
+type outbox struct {
+	queue   []post
+	bytes   int
+	levels  [XferSafe + 1]int // waiting messages by safety
+	number  uint64            // of the last message
+	headBuf []byte
+	ranks   []int
+}
+
+// ready reports whether messages wait that may go in a view of a type.
+func (o *outbox) ready(in Xfer) bool {
+	for s := range o.levels {
+		if o.levels[s] > 0 && Safety(s).allowed(in) {
+			return true
+		}
+	}
+	return false
+}
+
+// open reports whether messages go out at once: the application and the group
+// are in the same view, and not about to leave it.
+func (c *core) open() bool {
+	return c.app != nil && c.app == c.cur && !c.app.blocked && !c.leaving && !c.over
+}
+
+// submit sends a message now or later. It borrows the message's memory.
+func (c *core) submit(p *post) (SendView, error) {
+	switch {
+	case c.closed:
+		return SendView{}, ErrClosed
+	case c.view == nil || c.leaving || c.over:
+		return SendView{}, ErrNotJoined
+	}
+	sv := SendView{ID: c.view.ID}
+	if p.kind == Send {
+		if err := c.addressable(p); err != nil {
+			return sv, err
+		}
+	}
+	c.number++
+	p.number = c.number
+	if len(p.data) > c.group.Config().MaxMessage-postOverhead {
+		return sv, ErrTooLarge
+	}
+	if c.open() && p.safety.allowed(c.app.typ) && !c.ready(c.app.typ) {
+		switch err := c.transmit(p, true); {
+		case err == nil:
+			return sv, nil
+		case !errors.Is(err, stack.ErrBlocked):
+			return sv, translate(err)
+		}
+	}
+	if c.bytes > 0 && c.bytes+p.size() > c.opts.QueueBytes {
+		return sv, ErrWouldBlock
+	}
+	c.recordPost(trace.Submit, p)
+	c.bytes += p.size()
+	c.levels[p.safety]++
+	q := *p
+	q.data, q.dests = bytes.Clone(p.data), slices.Clone(p.dests)
+	c.queue = append(c.queue, q)
+	sv.Next = true
+	return sv, nil
+}
+
+// addressable checks the destination of a Send.
+func (c *core) addressable(p *post) error {
+	switch r := c.view.RankOf(p.to); {
+	case r < 0:
+		return ErrNotMember
+	case r == c.view.MyRank && c.opts.NoLocal:
+		return ErrSelf
+	}
+	return nil
+}
+
+// transmit sends a message in the view. Fresh says that its submission has not
+// been recorded yet.
+func (c *core) transmit(p *post, fresh bool) error {
+	var err error
+	if p.state != 0 {
+		err = c.transmitState(p)
+	} else {
+		err = c.transmitUser(p)
+	}
+	if err != nil {
+		return err
+	}
+	n := uint64(len(p.data))
+	if p.state == 0 {
+		c.stats.Sent[p.kind]++
+		c.stats.SentBytes[p.kind] += n
+	} else if p.state == kindState {
+		c.stats.StateOut += n
+	}
+	if c.rec != nil {
+		if fresh {
+			c.recordPost(trace.Submit, p)
+		}
+		c.recordPost(trace.Send, p)
+	}
+	return nil
+}
+
+func (c *core) transmitUser(p *post) error {
+	head := c.headBuf[:0]
+	if c.rec != nil {
+		head = appendNumber(head, p.number)
+	}
+	listed := p.kind == Lsend || p.kind == Scast && len(p.dests) > 0
+	if listed {
+		c.ranks = ranksOf(c.view, p.dests, c.ranks)
+		if p.kind == Lsend && len(c.ranks) == 0 {
+			return nil // nobody
+		}
+		head = appendRanks(head, c.ranks)
+	}
+	c.headBuf = head
+	kind := userKind(p.kind, p.safety, c.rec != nil, listed)
+	if p.kind != Send {
+		return c.group.Cast(kind, head, p.data)
+	}
+	to := c.view.RankOf(p.to)
+	if to < 0 {
+		return ErrNotMember
+	}
+	return c.group.Send(to, kind, head, p.data)
+}
+
+// transmitState sends a message of a state transfer, if both sides still are
+// what they were.
+func (c *core) transmitState(p *post) error {
+	var err error
+	if p.state == kindAsk {
+		err = c.mayAsk(p.to)
+		if err == nil && p.xfer != c.app.me.since {
+			err = ErrNotInTransfer
+		}
+	} else {
+		err = c.maySend(p.to)
+		if err == nil && p.xfer != c.asked[p.to] {
+			err = ErrNotTransferring
+		}
+	}
+	if err != nil {
+		return err
+	}
+	c.headBuf = stateHead(c.headBuf[:0], p.xfer)
+	return c.group.Send(c.view.RankOf(p.to), p.state, c.headBuf, p.data)
+}
+
+// release sends what waits and may go, in order, as far as there is room.
+func (c *core) release() {
+	if !c.open() || len(c.queue) == 0 {
+		return
+	}
+	kept := c.queue[:0]
+	stuck := false
+	for i := range c.queue {
+		p := &c.queue[i]
+		if stuck || !p.safety.allowed(c.app.typ) {
+			kept = append(kept, *p)
+			continue
+		}
+		err := c.transmit(p, false)
+		if errors.Is(err, stack.ErrWouldBlock) || errors.Is(err, stack.ErrBlocked) {
+			stuck = true
+			kept = append(kept, *p)
+			continue
+		}
+		c.bytes -= p.size()
+		c.levels[p.safety]--
+		if err != nil {
+			c.dropped(p, err)
+		}
+	}
+	if len(kept) < len(c.queue) {
+		c.todo |= doSignal
+	}
+	clear(c.queue[len(kept):])
+	c.queue = kept
+}
+
+// abandon gives up everything that waits.
+func (c *core) abandon(err error) {
+	for i := range c.queue {
+		c.dropped(&c.queue[i], err)
+	}
+	c.queue, c.bytes, c.levels = nil, 0, [XferSafe + 1]int{}
+	c.todo |= doSignal
+}
+
+// dropped reports a message that will not be sent.
+func (c *core) dropped(p *post, err error) {
+	c.stats.Dropped++
+	if p.state == 0 {
+		c.record(&trace.Event{Kind: trace.Drop, Msg: trace.MsgID{Origin: c.self, N: p.number}})
+	}
+	c.push(item{op: opDropped, ev: &event{drop: Dropped{Kind: p.kind, To: p.to, Msg: p.data,
+		State: p.state != 0, Err: translate(err)}}})
+}
+
+// recordPost records the submission or the transmission of a user's message.
+func (c *core) recordPost(kind trace.Kind, p *post) {
+	if c.rec == nil || p.state != 0 {
+		return
+	}
+	c.event = trace.Event{Kind: kind, Msg: trace.MsgID{Origin: c.self, N: p.number},
+		MsgKind: trace.MsgKind(p.kind), Safety: trace.Safety(p.safety) + 1,
+		Hash: trace.Hash(p.data), Peer: p.to, Dests: p.dests}
+	c.record(&c.event)
+}

@@ -1,0 +1,329 @@
+package clsv_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"maestro/clsv"
+	"maestro/clsv/clsvtest"
+)
+
+// v2 makes S=[K A] T=[X] C=[c].
+func v2(t *testing.T, x clsv.Xfer) *lab {
+	l := g0(t)
+	l.join("X", server(x))
+	l.mark()
+	return l
+}
+
+func TestXF01and02(t *testing.T) {
+	l := v2(t, clsv.AtomicXfer)
+	x := l.r["X"].m
+	l.ok(x.AskState(l.id("A"), []byte("p1")))
+	l.c.Run(ms)
+	l.expect("A", "ask X p1")
+	l.c.Run(100 * ms) // answers may take their time
+	l.ok(l.r["A"].m.SendState(l.id("X"), []byte("d1")))
+	l.c.Run(ms)
+	l.ok(x.AskState(l.id("K"), []byte("p2")))
+	l.c.Run(ms)
+	l.ok(l.r["K"].m.SendState(l.id("X"), []byte("d2")))
+	l.c.Run(ms)
+	l.expect("X", "state A d1", "state K d2")
+	l.expect("c")
+	l.ok(x.XferDone())
+	l.settle()
+	l.shape("X", "S=[K A X] T=[] C=[c] type=none server")
+}
+
+func TestXF04(t *testing.T) {
+	l := v2(t, clsv.FreeXfer)
+	ask := func(who, whom string) error { return l.r[who].m.AskState(l.id(whom), nil) }
+	l.is(ask("c", "A"), clsv.ErrNotInTransfer)
+	l.is(ask("A", "K"), clsv.ErrNotInTransfer)
+	l.is(ask("X", "c"), clsv.ErrNotServer)
+	l.is(l.r["X"].m.AskState(clsv.Endpoint{Name: "no"}, nil), clsv.ErrNotMember)
+	l.is(l.r["A"].m.SendState(l.id("X"), nil), clsv.ErrNotTransferring) // has not asked
+	l.is(l.r["c"].m.SendState(l.id("X"), nil), clsv.ErrNotServer)
+	l.is(l.r["A"].m.SendState(l.id("c"), nil), clsv.ErrNotTransferring)
+	l.is(l.r["A"].m.SendState(clsv.Endpoint{Name: "no"}, nil), clsv.ErrNotMember)
+	l.ok(ask("X", "A"))
+	l.c.Run(ms)
+	l.ok(l.r["X"].m.XferDone())
+	l.is(ask("X", "A"), clsv.ErrNotInTransfer)
+	l.ok(l.r["A"].m.SendState(l.id("X"), []byte("late")))
+	l.settle()
+	l.is(ask("X", "A"), clsv.ErrNotInTransfer)
+	l.is(l.r["A"].m.SendState(l.id("X"), nil), clsv.ErrNotTransferring)
+	for _, line := range l.r["X"].lines {
+		if line == "state A late" {
+			t.Error("state after XferDone")
+		}
+	}
+	if s, _ := l.r["X"].m.Stats(); s.LateState != 1 {
+		t.Errorf("%d late state messages", s.LateState)
+	}
+}
+
+func TestXF07(t *testing.T) {
+	l := v2(t, clsv.AtomicXfer)
+	x := l.r["X"].m
+	l.ok(x.AskState(l.id("A"), []byte("p")))
+	l.c.Run(ms)
+	l.c.Crash("A")
+	l.settle()
+	l.expect("X", "block",
+		"view M=[K c X] -M=[A] S=[K] -S=[A] T=[X] C=[c] type=atomic xfer<-xfer")
+	l.mark()
+	l.ok(x.AskState(l.id("K"), []byte("p")))
+	l.c.Run(ms)
+	l.ok(l.r["K"].m.SendState(l.id("X"), []byte("d")))
+	l.c.Run(ms)
+	l.expect("X", "state K d")
+	l.ok(x.XferDone())
+	l.settle()
+	l.shape("X", "S=[K X] T=[] C=[c] type=none server")
+}
+
+func TestXF08(t *testing.T) {
+	l := g0(t)
+	x := l.add("X", server(clsv.FreeXfer))
+	l.is(x.m.XferDone(), clsv.ErrNotJoined)
+	for _, n := range []string{"c", "K"} {
+		l.is(l.r[n].m.XferDone(), clsv.ErrNotInTransfer)
+	}
+	l.c.Run(100 * ms)
+	if n := l.views("c"); n != 0 {
+		t.Errorf("%d views", n)
+	}
+}
+
+func TestXF10(t *testing.T) {
+	l := v2(t, clsv.AtomicXfer)
+	x := l.r["X"]
+	x.onBlock = func() {
+		l.c.World.After(time.Microsecond, func() { l.ok(x.m.XferDone()) })
+		x.onBlock = nil
+	}
+	l.join("d", client)
+	l.until(func() bool { return x.m.State() == clsv.ServerNormal })
+	if n := l.views("X"); n > 2 {
+		t.Errorf("%d views", n)
+	}
+}
+
+func TestXF11(t *testing.T) {
+	l := newLab(t)
+	l.normal("K", clsv.FreeXfer)
+	l.join("X", server(clsv.AtomicXfer))
+	l.join("c", client)
+	l.mark()
+	l.c.Crash("K")
+	l.settle()
+	l.expect("X", "block", "view M=[X c] -M=[K] S=[X] +S=[X] -S=[K] -T=[X] C=[c] type=none "+
+		"server<-xfer sc=X osc=K sourcesLost")
+}
+
+func TestXF11done(t *testing.T) {
+	l := newLab(t)
+	l.normal("K", clsv.FreeXfer)
+	x := l.join("X", server(clsv.AtomicXfer))
+	l.join("Y", server(clsv.AtomicXfer))
+	l.ok(x.m.XferDone())
+	l.c.Crash("K")
+	l.settle()
+	if v := x.last(); v.SourcesLost || v.State != clsv.ServerNormal {
+		t.Error(v)
+	}
+	if v := l.r["Y"].last(); v.StartXfer || v.State != clsv.ServerXfer {
+		t.Error(v)
+	}
+}
+
+func TestXF13(t *testing.T) {
+	l := v2(t, clsv.AtomicXfer)
+	y := l.join("Y", server(clsv.FreeXfer))
+	l.ok(y.m.AskState(l.id("A"), []byte("p")))
+	l.c.Run(ms)
+	l.ok(l.r["A"].m.SendState(l.id("Y"), []byte("much")))
+	l.c.Run(ms)
+	l.mark()
+	l.c.Crash("K")
+	l.c.Crash("A")
+	l.settle()
+	l.c.Run(time.Second)
+	l.shape("Y", "S=[Y] T=[X] C=[c] type=atomic server")
+	lost, starts := 0, 0
+	for _, v := range l.r["X"].views[1:] {
+		if v.SourcesLost {
+			lost++
+		}
+		if v.StartXfer {
+			starts++
+		}
+	}
+	if lost != 1 || starts != 1 {
+		t.Errorf("sources lost %d times, transfer restarted %d times", lost, starts)
+	}
+	if d := l.r["X"].degraded; len(d) != 1 || !errors.Is(d[0].Err, clsv.ErrSourcesLost) {
+		t.Errorf("degraded %v", d)
+	}
+	l.ok(l.r["X"].m.XferDone())
+	l.settle()
+	l.shape("X", "S=[X Y] T=[] C=[c] type=none server")
+}
+
+func TestXF14(t *testing.T) {
+	l := newLab(t)
+	o := server(clsv.AtomicXfer)
+	o.SourcesLost = clsv.Wait
+	for _, n := range []string{"K", "X"} {
+		l.join(n, o)
+	}
+	l.join("c", clsv.Options{SourcesLost: clsv.Wait})
+	l.c.Partition([]string{"K"}, []string{"X", "c"})
+	l.until(func() bool { return len(l.r["X"].last().Members) == 2 })
+	l.shape("X", "S=[] T=[X] C=[c] type=atomic xfer")
+	if v := l.r["X"].last(); v.StartXfer || !v.SourcesLost {
+		t.Error(v)
+	}
+	l.cast("c", "m")
+	l.c.Run(time.Second)
+	l.mark()
+	l.c.Heal()
+	l.settle()
+	l.shape("X", "S=[K] T=[X] C=[c] type=atomic xfer")
+	if v := l.r["X"].last(); !v.StartXfer {
+		t.Error(v)
+	}
+	l.ok(l.r["X"].m.XferDone())
+	l.settle()
+	l.got("K", "c:m")
+}
+
+func TestSourcesLostFail(t *testing.T) {
+	l := newLab(t)
+	o := server(clsv.AtomicXfer)
+	o.SourcesLost = clsv.Fail
+	l.join("K", o)
+	x := l.join("X", o)
+	l.c.Crash("K")
+	l.until(func() bool { return x.exited })
+	l.is(x.exit, clsv.ErrSourcesLost)
+}
+
+func TestXF16(t *testing.T) {
+	l := newLab(t)
+	o := server(clsv.AtomicXfer)
+	o.XferTimeout = time.Second
+	l.join("K", o)
+	x := l.join("X", o)
+	l.join("c", client)
+	l.cast("c", "m")
+	l.c.Run(600 * ms)
+	l.ok(x.m.AskState(l.id("K"), nil)) // is progress
+	l.c.Run(600 * ms)
+	l.shape("X", "S=[K] T=[X] C=[c] type=atomic xfer")
+	l.c.Run(600 * ms)
+	l.shape("X", "S=[K] T=[] C=[X c] type=none becoming")
+	l.got("K", "c:m")
+	if len(x.degraded) != 1 || !errors.Is(x.degraded[0].Err, clsv.ErrDeadline) {
+		t.Errorf("degraded %v", x.degraded)
+	}
+	l.join("d", client) // is no reason to begin again
+	l.shape("X", "S=[K] T=[] C=[X c d] type=none becoming")
+	l.mark()
+	l.ok(x.m.RetryTransfer())
+	l.settle()
+	l.expect("X", "block",
+		"view M=[K X c d] S=[K] T=[X] +T=[X] C=[c d] -C=[X] xfer<-becoming startXfer")
+}
+
+func TestXF19(t *testing.T) {
+	l := v2(t, clsv.ProtectedXfer)
+	for i := range 10 {
+		l.cast("c", fmt.Sprint("g", i))
+		l.cast("c", fmt.Sprint("s", i), clsv.MsgOptions{Safety: clsv.Safe})
+	}
+	l.c.Run(10 * ms)
+	if got := l.r["X"].got; len(got) != 10 || got[0] != "c:s0" {
+		t.Errorf("X got %v", got)
+	}
+}
+
+// sum is a replicated state: the sum of all casts. Its snapshot point is the
+// start of the view in which a transfer starts: every server notes its state
+// there, and one that transfers adds what it has received since.
+type sum struct {
+	*recorder
+	value int
+	start int // value at the start of the view
+	since int // received since the transfer began
+	snaps map[clsv.Endpoint]int
+}
+
+func (s *sum) AcceptedView(v *clsv.View, _ []byte) {
+	s.views = append(s.views, v)
+	if v.StartXfer {
+		s.value, s.since = 0, 0
+		_ = s.m.AskState(v.Servers[0], nil)
+	}
+	if v.State == clsv.ServerNormal {
+		for _, e := range v.NewXferServers {
+			s.snaps[e] = s.value
+		}
+	}
+}
+
+func (s *sum) ReceiveCast(_ clsv.Endpoint, msg []byte) {
+	s.value += int(msg[0])
+	s.since += int(msg[0])
+}
+
+func (s *sum) AskState(o clsv.Endpoint, _ []byte) {
+	_ = s.m.SendState(o, fmt.Appendf(nil, "%d", s.snaps[o]))
+}
+
+func (s *sum) RcvState(_ clsv.Endpoint, state []byte) {
+	var n int
+	_, _ = fmt.Sscan(string(state), &n)
+	s.value = n + s.since
+	_ = s.m.XferDone()
+}
+
+func TestXF17(t *testing.T) {
+	runs := 30
+	if testing.Short() {
+		runs = 10
+	}
+	for seed := range runs {
+		rnd := rand.New(rand.NewPCG(uint64(seed), 17))
+		c := clsvtest.NewConfig(uint64(seed), lossy(uint64(seed%5)))
+		sums := map[string]*sum{}
+		for i, n := range []string{"A", "B", "X", "Y"} {
+			s := &sum{recorder: &recorder{}, snaps: map[clsv.Endpoint]int{}}
+			sums[n] = s
+			s.m = c.Add(n, clsv.Options{Role: clsv.Server, Xfer: clsv.FreeXfer, Handler: s})
+			c.World.After(time.Duration(i*200+rnd.IntN(100))*ms, func() { _ = s.m.StartJoin() })
+		}
+		for range 3000 {
+			c.World.After(time.Duration(rnd.IntN(1_200_000))*time.Microsecond, func() {
+				s := sums[[]string{"A", "B"}[rnd.IntN(2)]]
+				_, _ = s.m.TryCast([]byte{byte(1 + rnd.IntN(9))})
+			})
+		}
+		c.Run(3 * time.Second)
+		for n, s := range sums {
+			if s.m.State() != clsv.ServerNormal || s.value != sums["A"].value || s.value == 0 {
+				t.Errorf("seed %d: %s is %v with %d, A has %d", seed, n, s.m.State(), s.value,
+					sums["A"].value)
+			}
+		}
+		if err := c.Close(); err != nil {
+			t.Errorf("seed %d: %v", seed, err)
+		}
+	}
+}
