@@ -1,0 +1,86 @@
+package stack
+
+import (
+	"maestro/wire"
+)
+
+// settle installs views until none is waiting.
+func (g *Group) settle() {
+	for g.install != nil && g.state != out {
+		in := g.install
+		g.install = nil
+		g.next(in)
+	}
+}
+
+// next replaces the stack by one for the next view.
+func (g *Group) next(in *Install) {
+	old := g.cur
+	g.retire(in.Decision, in.Raw)
+	v := g.viewOf(in.Decision, old.view)
+	g.epoch++
+	g.counters.Views++
+	if g.stopping && !old.view.Private {
+		d := uint64(g.now.Sub(g.stopAt))
+		g.counters.ViewNanosLast = d
+		g.counters.ViewNanosTotal += d
+		g.counters.BlockedNanos += d
+	}
+	g.stopping, g.stopped = false, false
+	g.left = 0
+	g.cur = New(g, v, g.cfg.Layers)
+	g.app.View(g.epoch, v)
+	if g.state == leaving {
+		g.cur.Tell(Leave{})
+	}
+	g.replay()
+}
+
+// retire keeps the current stack for those who have not left its view yet.
+func (g *Group) retire(d *wire.Decision, raw []byte) {
+	g.cur.Retire()
+	g.ended = append(g.ended, ended{g.cur, raw, d, g.now.Add(g.cfg.Linger)})
+	if len(g.ended) > maxEnded {
+		g.ended[0].stack.Close()
+		g.ended = append(g.ended[:0], g.ended[1:]...)
+	}
+}
+
+func (g *Group) viewOf(d *wire.Decision, old *View) *View {
+	v := &View{View: d.Next, Group: g.cfg.Group, Prev: old.ID}
+	v.Rank = v.RankOf(g.cfg.Self)
+	v.Together = make([]bool, len(v.Members))
+	var apart Set // those of the old view who come by another way
+	for i := range d.Parties {
+		if d.Parties[i].View == old.ID {
+			apart = SetOf(len(old.Members), d.Parties[i].Failed)
+		}
+	}
+	for i := range v.Members {
+		r := old.RankOf(v.Members[i].ID)
+		v.Together[i] = r >= 0 && (r >= len(apart) || !apart[r])
+	}
+	if old.Private {
+		v.Prev = wire.ViewID{}
+	}
+	return v
+}
+
+// replay hands stashed datagrams to the new view.
+func (g *Group) replay() {
+	stash := g.stash
+	g.stash = nil
+	for i := range stash {
+		if stash[i].d.Conn == g.cur.conn {
+			g.cur.Receive(&stash[i].d)
+		}
+		stash[i].d.Buf.Drop()
+	}
+}
+
+func (g *Group) dropStash() {
+	for i := range g.stash {
+		g.stash[i].d.Buf.Drop()
+	}
+	g.stash = nil
+}
