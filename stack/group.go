@@ -78,7 +78,7 @@ type Group struct {
 	room     Room
 	waiting  []int                   // destinations for which a send would have blocked
 	in       Datagram                // the one that is being received
-	left     int                     // unsent bytes as of the last EndTurn
+	pushed   uint64                  // last segment there was at the last Push
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 }
 
@@ -300,7 +300,6 @@ func (g *Group) EndTurn() {
 	if g.cur != nil && g.state != out && !g.cur.log.Claimed() {
 		g.cur.EndTurn()
 		g.settle()
-		g.left = g.cur.log.Unsent()
 		g.writable()
 	}
 }

@@ -76,6 +76,10 @@ type Layer interface {
 // run from the top of the stack down.
 type Flusher interface{ Flush() }
 
+// Pusher is a layer that can transmit what makes a whole burst before the turn
+// ends.
+type Pusher interface{ Push() }
+
 // Retirer is a layer that goes on serving after its view has ended. Only the
 // kinds of datagrams that it names reach it then.
 type Retirer interface{ Retired() []wire.Kind }

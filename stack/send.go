@@ -135,11 +135,25 @@ func (g *Group) Unreachable(addr netip.AddrPort) {
 	}
 }
 
-// Busy reports whether another burst's worth of bytes has been sent since the
-// last EndTurn, which is worth one now.
-func (g *Group) Busy() bool { return g.cur != nil && g.cur.log.Unsent() >= g.left+maxBusy }
+// Push transmits whole bursts, if there are any, without ending the turn: the
+// open segment goes on being filled.
+func (g *Group) Push() bool {
+	if g.cur == nil || g.state == out || !g.cur.log.Whole() {
+		return false
+	}
+	if last := g.cur.log.Last(); last-g.pushed < minPush {
+		return false // the window may be closed: do not look again each time
+	}
+	g.pushed = g.cur.log.Last()
+	g.cur.Push()
+	g.settle()
+	return true
+}
 
-const maxBusy = 60 << 10
+// Pending reports whether anything waits to be transmitted.
+func (g *Group) Pending() bool { return g.cur != nil && g.cur.log.Pending() }
+
+const minPush = 16 // segments
 
 // writable tells the application when one of those that would have blocked need
 // not any more.

@@ -308,6 +308,16 @@ func (s *Stack) EndTurn() {
 	}
 }
 
+// Push lets what makes a whole burst leave before the turn ends.
+func (s *Stack) Push() {
+	for _, l := range s.layers {
+		if p, ok := l.(Pusher); ok {
+			p.Push()
+		}
+	}
+	s.settle()
+}
+
 // Again asks for one more run of the flushers in this turn.
 func (p *Port) Again() { p.stack.again = true }
 

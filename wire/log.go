@@ -6,6 +6,10 @@ import "encoding/binary"
 // five bytes. A frame header is never split across segments.
 const frameMax = 1 + 5
 
+// Pad is the kind of a frame that fills the rest of its segment: there was no
+// room for the header of another.
+const Pad = 0xFF
+
 const never = -1 << 62 // a segment that has not been sent again
 
 // segment is where one sealed segment lies.
@@ -56,6 +60,10 @@ func NewLog(pool *Pool, hdr Header, seg int) *Log {
 // room makes the open segment ready for at least n more bytes, n <= frameMax.
 func (l *Log) room(n int) {
 	if l.fill > 0 && l.seg-l.fill < n {
+		// Segments of one length make long bursts.
+		for b := l.chunk.B[l.off:]; l.fill < l.seg; l.fill++ {
+			b[l.fill] = Pad
+		}
 		l.Seal()
 	}
 	if l.fill > 0 {
@@ -279,6 +287,10 @@ func (l *Log) Sent() uint64 { return l.sent }
 
 // Pending reports whether anything waits to be transmitted.
 func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > HeaderLen }
+
+// Whole reports whether a whole buffer's worth of segments, the longest burst,
+// is ready to be transmitted while the next one is being filled.
+func (l *Log) Whole() bool { return l.sent+1 < l.next && l.at(l.sent+1).buf != l.chunk }
 
 // Bytes is what the log holds, sent or not.
 func (l *Log) Bytes() int { return l.bytes + l.fill }

@@ -329,23 +329,36 @@ func (l *layer) Flush() {
 		return
 	}
 	l.Ask(&l.credit)
-	for {
-		b, seg, first, last := l.Log().Burst(l.credit.Limit, l.credit.Stable)
-		if b == nil {
-			break
-		}
-		if l.N() > 1 {
-			l.Wire().Burst(stack.All, b, seg)
-		}
-		for q := first; q <= last; q++ {
-			l.own = q
-			l.msg = stack.Msg{From: l.Me(), To: stack.All, Seq: q,
-				Data: l.Log().Segment(q)[wire.HeaderLen:], Buf: l.Log().Holder(q)}
-			l.PassUp(&l.msg)
-		}
+	for l.burst() {
 	}
 	if l.Log().Pending() {
 		l.Counters().FlowLimited++
+	}
+}
+
+// burst transmits one run of segments and passes it up here. It reports false
+// when there is nothing that the window allows.
+func (l *layer) burst() bool {
+	b, seg, first, last := l.Log().Burst(l.credit.Limit, l.credit.Stable)
+	if b == nil {
+		return false
+	}
+	if l.N() > 1 {
+		l.Wire().Burst(stack.All, b, seg)
+	}
+	for q := first; q <= last; q++ {
+		l.own = q
+		l.msg = stack.Msg{From: l.Me(), To: stack.All, Seq: q,
+			Data: l.Log().Segment(q)[wire.HeaderLen:], Buf: l.Log().Holder(q)}
+		l.PassUp(&l.msg)
+	}
+	return true
+}
+
+// Push transmits while there is a whole burst and the window allows it.
+func (l *layer) Push() {
+	l.Ask(&l.credit)
+	for l.Log().Whole() && l.burst() {
 	}
 }
 

@@ -8,7 +8,8 @@
 // Needs: reliable segments, in order.
 //
 // Header: before each message one byte of kind and the length as a varint; the
-// message follows, across as many segments as it takes.
+// message follows, across as many segments as it takes. A header is not split:
+// where there is no room for one, the kind wire.Pad fills the segment.
 //
 // Timers: none.
 //
@@ -84,6 +85,9 @@ func (l *layer) Up(m *stack.Msg) {
 			continue
 		}
 		kind := b[0]
+		if kind == wire.Pad {
+			return
+		}
 		size, k := binary.Uvarint(b[1:])
 		if k <= 0 || size > uint64(l.Config().MaxMessage) {
 			l.spoilt(p, m)

@@ -262,8 +262,15 @@ func (w *clsvWorld) install(ms []*cmember, winners map[*cmember]bool, old *cgrou
 	w.ltime++
 	tv := g.view(w.ltime)
 	w.propose(g, &tv)
+	come := map[*cgroup][]wire.Endpoint{} // by the group that they come from
+	for _, m := range g.ms {
+		come[m.g] = append(come[m.g], m.id)
+	}
 	for _, m := range g.ms {
 		own := w.own(m, tv)
+		if own.Trans = []wire.Endpoint{m.id}; m.g != nil {
+			own.Trans = come[m.g]
+		}
 		m.g, m.own, m.state = g, own, m.next
 		if m.start {
 			m.xid++

@@ -63,6 +63,10 @@ func clsvMutants() []mutant {
 		{"start-again", 0, 1, views(func(_ int, v *trace.View) bool {
 			return v.State == trace.ServerNormal
 		}, func(v *trace.View) { v.StartXfer = true }), "CS7"},
+		{"start-over", 0, 1, views(func(_ int, v *trace.View) bool {
+			return v.State == trace.ServerXfer && v.OldState == trace.ServerXfer &&
+				len(v.Servers) > len(v.ServerChange.New) && !v.StartXfer
+		}, func(v *trace.View) { v.StartXfer = true }), "CS7"},
 		{"no-start", 0, 1, views(func(_ int, v *trace.View) bool {
 			return v.StartXfer && v.OldState != trace.ServerXfer
 		}, func(v *trace.View) { v.StartXfer = false }), "CS7"},

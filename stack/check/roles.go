@@ -167,13 +167,13 @@ func (c *Checker) stateStep(p *proc, e *trace.Event, prev *trace.View) {
 }
 
 // startXfer is CS7. A transfer starts when the state becomes ServerXfer. One
-// that is under way starts again only if none of the servers that p knew as
-// sources is one any more: their state is lost, or another side of a merge won.
+// that is under way starts again only if no source of p has come along with it:
+// their state is lost, or another side of a merge won. A source that went a way
+// of its own does not count, even if it is a server in the end.
 func (c *Checker) startXfer(p *proc, e *trace.Event, prev *trace.View) {
 	v := e.View
 	enters := v.State == trace.ServerXfer && prev.State != trace.ServerXfer
-	again := v.State == trace.ServerXfer && len(without(prev.Servers, v.Servers)) ==
-		len(prev.Servers)
+	again := v.State == trace.ServerXfer && !keepsSource(prev, v)
 	switch {
 	case enters && !v.StartXfer:
 		c.local("CS7", p, e, "enters state xfer and startXfer is not set")
@@ -183,6 +183,15 @@ func (c *Checker) startXfer(p *proc, e *trace.Event, prev *trace.View) {
 	if v.StartXfer && p.started && p.role == trace.Client {
 		c.local("CS14", p, e, "startXfer is set at a client")
 	}
+}
+
+// keepsSource reports whether a server of prev has come to v together with the
+// member whose views these are, and is a server still. Where it is not recorded
+// who came together, perhaps none has.
+func keepsSource(prev, v *trace.View) bool {
+	return slices.ContainsFunc(prev.Servers, func(s wire.Endpoint) bool {
+		return slices.Contains(v.Servers, s) && slices.Contains(v.Trans, s)
+	})
 }
 
 // viewType is the rest of CS5: the type is the strictest of those who transfer.

@@ -167,6 +167,12 @@ func (n *Node) sleep() {
 	err := n.idle(d)
 	n.mu.Lock()
 	n.asleep = false
+	if n.stream {
+		n.stream = false
+		n.mu.Unlock()
+		_ = n.conn.Wait(gather)
+		n.mu.Lock()
+	}
 	if err != nil && !n.closing {
 		n.log.Warn("wait", "err", err)
 	}

@@ -82,17 +82,20 @@ type Timed interface {
 
 // Node is one running member.
 type Node struct {
-	mu     sync.Mutex
-	cfg    Config
-	log    *slog.Logger
-	group  *stack.Group
-	app    stack.Runner
-	timed  Timed
-	conn   Transport
-	pool   *wire.Pool
-	start  time.Time
-	pkts   []wire.Packet
-	epoch  uint64
+	mu       sync.Mutex
+	cfg      Config
+	log      *slog.Logger
+	group    *stack.Group
+	app      stack.Runner
+	timed    Timed
+	conn     Transport
+	pool     *wire.Pool
+	start    time.Time
+	pkts     []wire.Packet
+	epoch    uint64
+	departed stack.Time // of the last downcall
+	stream   bool       // downcalls come in a stream
+
 	more   bool // callbacks may be waiting
 	asleep bool // somebody waits in conn.Wait, or is about to
 
@@ -193,6 +196,7 @@ func (n *Node) Now() stack.Time { return stack.Time(time.Since(n.start)) }
 // first Do, which is the place to connect it. What f sends leaves at the end of the
 // loop's turn, or at once when it makes a full burst.
 func (n *Node) Do(f func(g *stack.Group)) {
+	came := n.Now()
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.used = true
@@ -203,13 +207,40 @@ func (n *Node) Do(f func(g *stack.Group)) {
 	defer n.guard()
 	n.group.Advance(n.Now())
 	f(n.group)
-	if n.group.Busy() {
-		n.endTurn()
+	n.depart(came)
+}
+
+// depart sees to it that what a downcall has sent leaves. One that came after a
+// pause is served at once, by its own goroutine. In a stream of them only
+// whole bursts are; the loop is woken for the rest, and takes its time, so that
+// it finds more than one message.
+func (n *Node) depart(came stack.Time) {
+	if n.running {
+		if n.asleep {
+			n.conn.Wake() // the stand-in; the loop itself is in a callback
+		}
+		return
 	}
+	lone := came.Sub(n.departed) > pause
+	if n.group.Push() {
+		_ = n.conn.Flush()
+	}
+	if lone && n.group.Pending() {
+		n.endTurn()
+	} else if n.asleep {
+		n.stream = true
+	}
+	n.departed = n.Now()
 	if n.asleep {
+		n.asleep = false // one wake is enough
 		n.conn.Wake()
 	}
 }
+
+const (
+	pause  = 20 * time.Microsecond // between downcalls that are not a stream
+	gather = 30 * time.Microsecond // that the loop lets a stream fill its bursts
+)
 
 // Stats returns the loop's and the sockets' counters.
 func (n *Node) Stats() (Stats, udp.Stats) {
