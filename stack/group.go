@@ -236,6 +236,7 @@ func (g *Group) exit(err error) {
 		return
 	}
 	g.state = out
+	g.cur.Retire()
 	g.app.Exit(err)
 }
 

@@ -101,6 +101,15 @@ func (l *Log) write(data []byte) {
 // the number of the segment in which it ends. The log copies; the caller keeps
 // its memory.
 func (l *Log) Append(kind uint8, head, data []byte) uint64 {
+	if n := len(head) + len(data); n < 0x80 && l.fill > 0 && l.fill+2+n <= l.seg {
+		// The common case: a small message with room for it.
+		b := l.chunk.B[l.off+l.fill:]
+		b[0], b[1] = kind, byte(n)
+		copy(b[2:], head)
+		copy(b[2+len(head):], data)
+		l.fill += 2 + n
+		return l.next
+	}
 	l.frame(kind, len(head)+len(data))
 	l.write(head)
 	l.write(data)

@@ -19,12 +19,17 @@ const (
 type upcall struct {
 	what  what
 	kind  uint8
-	from  int32
 	sends bool
-	epoch uint64
+	from  int32
 	seq   uint64
 	data  []byte
-	buf   *wire.Buf
+	buf   *wire.Buf // nil where the upcall before holds it
+	rare  *rare
+}
+
+// rare is what few upcalls have.
+type rare struct {
+	epoch uint64
 	view  *stack.View
 }
 
@@ -44,7 +49,9 @@ type app struct {
 	m      *Member
 	queue  []upcall
 	taken  []upcall
-	number uint64 // of the question under way
+	held   *wire.Buf // what the last message in queue lies in
+	epoch  uint64    // of the view that Done is in
+	number uint64    // of the question under way
 
 	// What has been delivered, for Report.
 	count, bytes uint64
@@ -64,19 +71,28 @@ func (a *app) Exit(error)              { a.queue = append(a.queue, upcall{what: 
 func (a *app) Writable()               { a.queue = append(a.queue, upcall{what: writable}) }
 
 func (a *app) View(epoch uint64, v *stack.View) {
-	a.queue = append(a.queue, upcall{what: view, epoch: epoch, view: v})
+	a.held = nil
+	a.queue = append(a.queue, upcall{what: view, rare: &rare{epoch, v}})
 }
 
 func (a *app) Deliver(epoch uint64, m *stack.Msg) {
-	if m.Buf != nil {
-		m.Buf.Keep()
+	buf := m.Buf
+	if buf == a.held {
+		buf = nil
+	} else {
+		a.held = buf
+		if buf != nil {
+			buf.Keep()
+		}
 	}
-	a.queue = append(a.queue, upcall{kind: m.Kind, epoch: epoch, from: int32(m.From),
-		sends: m.To != stack.All, seq: m.Seq, data: m.Data, buf: m.Buf})
+	a.queue = append(a.queue, upcall{kind: m.Kind, from: int32(m.From),
+		sends: m.To != stack.All, seq: m.Seq, data: m.Data, buf: buf})
 }
 
 func (a *app) Take() bool {
+	a.held = nil
 	a.queue, a.taken = a.taken[:0], a.queue
+	a.m.trace.took(a.taken)
 	return len(a.taken) > 0
 }
 
@@ -89,7 +105,7 @@ func (a *app) Run() {
 		case deliver:
 			a.message(u)
 		case view:
-			a.m.viewed(now, u.view)
+			a.m.viewed(now, u.rare.view)
 		case exit:
 			a.m.say("EXIT %d", now.UnixNano())
 			close(a.m.out)
@@ -121,6 +137,9 @@ func (a *app) message(u *upcall) {
 		a.count++
 		a.bytes += uint64(len(u.data))
 		a.sum += uint64(u.data[0])
+		if d := a.m.slow.Load(); d > 0 {
+			time.Sleep(time.Duration(d))
+		}
 	case kindAsk:
 		if int(u.from) != a.m.rank() {
 			a.m.node.Do(func(g *stack.Group) {
@@ -151,11 +170,13 @@ func (a *app) Done() {
 		switch u.what {
 		case deliver:
 			if i+1 == len(a.taken) || !a.taken[i+1].follows(u) {
-				g.Consumed(u.epoch, int(u.from), u.sends, u.seq)
+				g.Consumed(a.epoch, int(u.from), u.sends, u.seq)
 			}
 			if u.buf != nil {
 				u.buf.Drop()
 			}
+		case view:
+			a.epoch = u.rare.epoch
 		case stop:
 			stopped = true
 		}

@@ -6,6 +6,7 @@ package group
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -35,7 +36,9 @@ type Config struct {
 	Bind      netip.AddrPort
 	Total     bool
 	Spin      time.Duration
-	Window    int // wanted receive buffer in bytes, 0 for the default
+	Window    int    // wanted receive buffer in bytes, 0 for the default
+	Label     string // name of the group, "bench" if empty
+	Trace     string // file to write a trace to, if not empty
 }
 
 // Member is one member under measurement.
@@ -44,6 +47,8 @@ type Member struct {
 	node  *node.Node
 	group *stack.Group // for app.Done, which runs with the node's lock held
 	app   *app
+	trace *tracer      // nil without a trace
+	slow  atomic.Int64 // how long the handler of a message sleeps
 
 	mu       sync.Mutex
 	to       io.Writer
@@ -56,7 +61,9 @@ type Member struct {
 // Run is one member: it joins, obeys the lines of in, and returns after "quit"
 // or when in ends.
 //
-//	stream SIZE MS   cast messages of SIZE bytes for MS milliseconds
+//	stream SIZE MS [RATE]
+//	                 cast messages of SIZE bytes for MS milliseconds, RATE a second
+//	slow MS          let the handler of each message sleep
 //	rpc SIZE COUNT   cast COUNT questions, one after the other, answered by all
 //	reset            forget what has been delivered
 //	report           tell what has been delivered and counted
@@ -71,8 +78,14 @@ func Run(ctx context.Context, cfg Config, in io.Reader, to io.Writer) error {
 		want = stack.Total
 	}
 	name, makers := layers.For(want)
+	self := wire.Endpoint{Name: cfg.Name, Incarnation: uint64(time.Now().UnixNano())}
+	var err error
+	if m.trace, err = openTrace(cfg.Trace, self); err != nil {
+		return err
+	}
+	defer m.trace.close()
 	n, err := node.Start(node.Config{
-		Stack: stack.Config{Group: "bench", Self: wire.Endpoint{Name: cfg.Name}, StackName: name,
+		Stack: stack.Config{Group: cmp.Or(cfg.Label, "bench"), Self: self, StackName: name,
 			Layers: makers},
 		UDP: udp.Config{Group: cfg.Group, Interface: cfg.Interface, Peers: cfg.Peers,
 			Bind: cfg.Bind, RecvBuf: cfg.Window},
@@ -116,7 +129,9 @@ func (m *Member) obey(line []string) error {
 	}
 	switch line[0] {
 	case "stream":
-		return m.stream(max(num(1), 1), time.Duration(num(2))*time.Millisecond)
+		return m.stream(max(num(1), 1), time.Duration(num(2))*time.Millisecond, num(3))
+	case "slow":
+		m.slow.Store(int64(num(1)) * int64(time.Millisecond))
 	case "rpc":
 		return m.rpc(max(num(1), 8), num(2))
 	case "reset":
@@ -156,20 +171,32 @@ func (m *Member) size() int { return len(m.now.Load().Members) }
 // batch is how many messages are cast under one lock.
 const batch = 64
 
-// stream casts as fast as the window allows.
-func (m *Member) stream(size int, d time.Duration) error {
+// stream casts as fast as the window allows, or so many messages a second.
+func (m *Member) stream(size int, d time.Duration, rate int) error {
+	if m.trace != nil {
+		size = max(size, traceLen)
+	}
 	data := make([]byte, size)
 	sent := 0
 	began := time.Now()
 	for time.Since(began) < d {
+		due := batch
+		if rate > 0 {
+			due = min(due, int(time.Since(began).Seconds()*float64(rate))-sent)
+		}
+		if due <= 0 {
+			time.Sleep(time.Millisecond)
+			continue
+		}
 		full := false
 		m.node.Do(func(g *stack.Group) {
-			for range batch {
+			for range due {
 				data[0] = byte(sent)
-				if err := g.Cast(kindData, nil, data); err != nil {
+				if !m.trace.may(g) || g.Cast(kindData, nil, m.trace.stamp(data)) != nil {
 					full = true
 					return
 				}
+				m.trace.sent(data)
 				sent++
 			}
 		})
@@ -219,14 +246,16 @@ func (m *Member) dump() (s string) {
 
 func (m *Member) reset() {
 	m.node.Do(func(*stack.Group) {
-		*m.app = app{m: m, queue: m.app.queue, taken: m.app.taken}
+		a := m.app
+		*a = app{m: m, queue: a.queue, taken: a.taken, held: a.held, epoch: a.epoch}
 	})
 	m.say("RESET")
 }
 
 // report tells what was delivered between the first message and the last.
 func (m *Member) report() {
-	_, u := m.node.Stats()
+	loop, u := m.node.Stats()
+	m.say("LOOP %+v", loop)
 	m.say("SOCKETS %+v", u)
 	m.node.Do(func(g *stack.Group) {
 		a, c := m.app, g.Counters()

@@ -24,6 +24,7 @@ package install
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"maestro/stack"
@@ -175,7 +176,7 @@ func (l *layer) decided(d *stack.Datagram, m *wire.Decision) {
 		return
 	}
 	if l.beyond(p) {
-		l.Tell(stack.Gone{View: m.Next.ID, Members: endpoints(m)})
+		l.Tell(stack.Gone{View: m.Next.ID, Members: l.others(m)})
 		return
 	}
 	var promise stack.Promise
@@ -260,6 +261,12 @@ func (l *layer) excludes(d *wire.Decision) bool {
 func endpoints(d *wire.Decision) []wire.Endpoint {
 	v := stack.View{View: d.Next}
 	return v.Endpoints()
+}
+
+// others is who goes on by a decision that this member does not obey.
+func (l *layer) others(d *wire.Decision) []wire.Endpoint {
+	me := l.View().Members[l.Me()].ID
+	return slices.DeleteFunc(endpoints(d), func(e wire.Endpoint) bool { return e == me })
 }
 
 func (l *layer) acknowledge(d *stack.Datagram, m *wire.Decision) {

@@ -18,6 +18,7 @@ package pack
 
 import (
 	"encoding/binary"
+	"math"
 
 	"maestro/stack"
 	"maestro/wire"
@@ -28,7 +29,7 @@ func Maker() stack.Maker {
 	return stack.Maker{Name: "pack", Needs: stack.Reliable | stack.Stable,
 		Gives: stack.Messages | stack.Fifo,
 		New: func(p *stack.Port) stack.Layer {
-			return &layer{Port: p, casts: make([]parser, p.N()), sends: make([]parser, p.N())}
+			return &layer{Port: p, limit: p.Config().MaxMessage, casts: make([]parser, p.N()), sends: make([]parser, p.N())}
 		}}
 }
 
@@ -43,6 +44,7 @@ type parser struct {
 
 type layer struct {
 	*stack.Port
+	limit        int // bytes of one message
 	casts, sends []parser
 	arena        *wire.Buf // small split messages are put together here
 	used         int
@@ -73,6 +75,7 @@ func (l *layer) Up(m *stack.Msg) {
 		return
 	}
 	b := m.Data
+	l.msg = stack.Msg{From: m.From, To: m.To, Seq: m.Seq, Buf: m.Buf}
 	for len(b) > 0 {
 		if p.need > 0 {
 			n := min(p.need, len(b))
@@ -88,21 +91,33 @@ func (l *layer) Up(m *stack.Msg) {
 		if kind == wire.Pad {
 			return
 		}
-		size, k := binary.Uvarint(b[1:])
-		if k <= 0 || size > uint64(l.Config().MaxMessage) {
+		size, k := length(b)
+		if k <= 0 || size > l.limit {
 			l.spoilt(p, m)
 			return
 		}
-		b = b[1+k:]
-		if int(size) <= len(b) {
-			l.msg = stack.Msg{Kind: kind, From: m.From, To: m.To, Seq: m.Seq,
-				Data: b[:size:size], Buf: m.Buf}
+		b = b[k:]
+		if size <= len(b) {
+			l.msg.Kind, l.msg.Data = kind, b[:size:size]
 			l.PassUp(&l.msg)
 			b = b[size:]
 			continue
 		}
-		l.begin(p, kind, int(size))
+		l.begin(p, kind, size)
 	}
+}
+
+// length reads the length of the message whose frame b begins with, and how
+// long the frame's header is, 0 if it is none.
+func length(b []byte) (size, k int) {
+	if len(b) > 1 && b[1] < 0x80 {
+		return int(b[1]), 2
+	}
+	v, n := binary.Uvarint(b[1:])
+	if n <= 0 || v > math.MaxInt32 {
+		return 0, 0
+	}
+	return int(v), 1 + n
 }
 
 const (
@@ -128,8 +143,9 @@ func (l *layer) begin(p *parser, kind uint8, size int) {
 }
 
 func (l *layer) whole(p *parser, m *stack.Msg) {
-	l.msg = stack.Msg{Kind: p.kind, From: m.From, To: m.To, Seq: m.Seq, Data: p.data, Buf: p.buf}
+	l.msg.Kind, l.msg.Data, l.msg.Buf = p.kind, p.data, p.buf
 	l.PassUp(&l.msg)
+	l.msg.Buf = m.Buf
 	p.drop()
 }
 

@@ -15,7 +15,6 @@ type delay struct {
 	// due is the number of queued messages that were there when the current
 	// view was accepted and that it lets go.
 	due     int
-	sent    bool         // something has been sent in the current view
 	last    [2][4]uint64 // last submission sent: multicast or not, by safety
 	dropped bool
 }
@@ -53,6 +52,23 @@ func (d *delay) take(n uint64) (waiting, bool) {
 	return waiting{}, false
 }
 
+// dueBefore counts the messages that are due and come before message n.
+func (d *delay) dueBefore(n uint64) int {
+	if d.due == 0 {
+		return 0
+	}
+	k := 0
+	for _, w := range d.queue {
+		if w.n == n {
+			break
+		}
+		if w.due {
+			k++
+		}
+	}
+	return k
+}
+
 // released checks the sending of a message against the queue: CS8, CS9, CS10.
 func (c *Checker) released(p *proc, e *trace.Event) {
 	d := &p.delay
@@ -60,13 +76,13 @@ func (c *Checker) released(p *proc, e *trace.Event) {
 	if t := p.cur.first.ViewType; level < trace.Safety(t) {
 		c.local("CS8", p, e, "%s message sent in a %s view", level, t)
 	}
-	d.sent = true
+	before := d.dueBefore(e.Msg.N)
 	w, ok := d.take(e.Msg.N)
 	if !ok {
 		return // submissions are not recorded
 	}
-	if w.view == d.views && d.due > 0 {
-		c.local("CS9", p, e, "sent before %d messages that waited for this view", d.due)
+	if before > 0 {
+		c.local("CS9", p, e, "sent before %d messages that waited for this view", before)
 		d.due = 0
 		for i := range d.queue {
 			d.queue[i].due = false
@@ -83,20 +99,18 @@ func (c *Checker) released(p *proc, e *trace.Event) {
 	}
 }
 
-// delayedAt takes the acceptance of the next view. The old one must have let go
-// what was due in it, unless p has not sent anything there: then it may have
-// accepted the view when its flush had begun already.
+// delayedAt takes the acceptance of the next view. What was due in the old one
+// may be so still: p may have accepted that one when its flush had begun
+// already, or there was no room. It must not be overtaken then, nor wait at the
+// end.
 func (c *Checker) delayedAt(p *proc, e *trace.Event) {
 	d := &p.delay
-	if d.due > 0 && d.sent {
-		c.local("CS9", p, e, "%d messages held that the last view allowed", d.due)
-	}
 	if d.dropped {
 		c.local("CS9", p, e, "dropped a message and stays in the group")
 		d.dropped = false
 	}
 	d.views++
-	d.due, d.sent = 0, false
+	d.due = 0
 	for i := range d.queue {
 		w := &d.queue[i]
 		w.due = w.safety >= trace.Safety(e.View.ViewType)
