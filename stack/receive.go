@@ -37,6 +37,10 @@ func (g *Group) Receive(p *wire.Packet) {
 func (g *Group) dispatch(d *Datagram) {
 	switch d.Conn {
 	case g.cur.conn:
+		if g.state == out {
+			g.other(d) // its view is one of the ended
+			return
+		}
 		g.cur.Receive(d)
 		g.settle()
 	case g.conn:
@@ -181,6 +185,10 @@ func (e *ended) has(v wire.ViewID) bool {
 // answer sends a straggler the decision that ended its view, or tells it that
 // the others have gone on without it.
 func (g *Group) answer(e *ended, who wire.Endpoint, to netip.AddrPort) {
+	if g.state == out { // the view that went on is not ours to speak of
+		g.sendForeign(to, wire.KindDecision, e.decision)
+		return
+	}
 	for i := range e.next.Next.Members {
 		if e.next.Next.Members[i].ID == who {
 			g.sendForeign(to, wire.KindDecision, e.decision)

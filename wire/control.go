@@ -24,6 +24,19 @@ func (m *Member) get(r *reader) {
 	m.Attr = r.bytes(MaxAttr)
 }
 
+// MaxDecision bounds the members and cuts of a decision in bytes: with what the
+// layer above adds it is one datagram.
+const MaxDecision = 28 << 10
+
+// MembersSize is about how long members are in a message, in bytes.
+func MembersSize(members []Member) int {
+	n := 0
+	for i := range members {
+		n += 40 + len(members[i].ID.Name) + len(members[i].Attr)
+	}
+	return n
+}
+
 func (w *writer) members(v []Member) {
 	w.u16(uint16(len(v)))
 	for i := range v {

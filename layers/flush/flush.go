@@ -128,7 +128,9 @@ func (l *layer) Event(e stack.Event) {
 		}
 	case stack.Decided:
 		l.decided = true
-		l.round, l.by = max(l.round, e.Party.Round), int(e.Party.By)
+		if r, by := e.Party.Round, int(e.Party.By); r > l.round || r == l.round && by > l.by {
+			l.round, l.by = r, by
+		}
 	}
 }
 

@@ -28,10 +28,10 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		d.Next.Exchange = d.Next.Exchange || reply.Exchange
 	}
 	prop.Parties = append(prop.Parties, own)
-	size := sizeOf(own.Members) + 16*l.N()
+	size := wire.MembersSize(own.Members) + 16*l.N()
 	for _, m := range merges {
-		size += sizeOf(m.Members) + 16*len(m.Party.Cut)
-		if overlap(m, seen) || len(seen)+len(m.Members) > wire.MaxMembers || size > maxSize {
+		size += wire.MembersSize(m.Members) + 16*len(m.Party.Cut)
+		if overlap(m, seen) || len(seen)+len(m.Members) > wire.MaxMembers || size > wire.MaxDecision {
 			continue // it asks again
 		}
 		for _, x := range m.Members {
@@ -70,17 +70,6 @@ func replaced(m *wire.Member, parties []stack.ProposalParty) bool {
 		}
 	}
 	return false
-}
-
-// maxSize bounds a decision, which is one datagram, without its extra.
-const maxSize = 28 << 10
-
-func sizeOf(members []wire.Member) int {
-	n := 0
-	for i := range members {
-		n += 40 + len(members[i].ID.Name) + len(members[i].Attr)
-	}
-	return n
 }
 
 // overlap tells whether a merge names somebody who is in already: a member that

@@ -117,7 +117,11 @@ func (l *layer) try() {
 	l.flushed = nil
 	if len(d.Next.Members) == 0 {
 		l.over = true
-		l.Tell(stack.Left{Decision: d, Raw: d.Append(nil)})
+		raw := d.Append(nil)
+		if l.N() > 1 {
+			l.Wire().CastForeign(wire.KindDecision, raw) // all leave at once
+		}
+		l.Tell(stack.Left{Decision: d, Raw: raw})
 		return
 	}
 	l.publish(d)
@@ -182,7 +186,7 @@ func (l *layer) decided(d *stack.Datagram, m *wire.Decision) {
 	var promise stack.Promise
 	l.Ask(&promise)
 	older := p.Round < promise.Round || p.Round == promise.Round && int(p.By) < promise.By
-	if older && promise.Any && l.failed[promise.By] && !l.failed[p.By] {
+	if older && promise.Any && l.decision == nil && l.failed[promise.By] && !l.failed[p.By] {
 		older = false // nobody is left to decide under our promise
 	}
 	switch {

@@ -92,7 +92,7 @@ func (l *layer) drop(why string) {
 
 // merge takes another view's request.
 func (l *layer) merge(d *stack.Datagram, m *wire.Merge) {
-	if !l.coordinator() || l.leader != nil || l.leaving {
+	if !l.coordinator() || l.leader != nil || l.leaving || !l.fits(m) {
 		l.Counters().MergeDenials++
 		ref := wire.ViewRef{View: m.Party.View, Now: l.View().ID}
 		l.Wire().SendForeign(d.From, wire.KindMergeDeny, ref.Append(nil))
@@ -113,6 +113,19 @@ func (l *layer) merge(d *stack.Datagram, m *wire.Merge) {
 	} else if l.flushed {
 		l.gathering()
 	}
+}
+
+// fits tells whether a view with the members of a request too can be decided.
+func (l *layer) fits(m *wire.Merge) bool {
+	n := l.N() + len(m.Members)
+	size := wire.MembersSize(l.View().Members) + wire.MembersSize(m.Members) + 16*n
+	for _, p := range l.parties {
+		if p.Party.View != m.Party.View {
+			n += len(p.Members)
+			size += wire.MembersSize(p.Members) + 16*len(p.Party.Cut)
+		}
+	}
+	return n <= wire.MaxMembers && size <= wire.MaxDecision
 }
 
 // ghosts handles a request of members that this view has already. If it comes

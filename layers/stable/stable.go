@@ -176,7 +176,13 @@ func (l *layer) Answer(q stack.Query) {
 	switch q := q.(type) {
 	case *stack.Credit:
 		l.progress()
-		q.Limit = min(l.slowest+l.window, l.stable+maxSpan)
+		// While stability is frozen the span must not outgrow the receivers'
+		// windows; what is left at the end still has to fit.
+		span := uint64(maxSpan)
+		if l.closing {
+			span = 2*maxSpan - 1
+		}
+		q.Limit = min(l.slowest+l.window, l.stable+span)
 		q.Stable = l.stable
 	case *stack.Drained:
 		q.Casts = true

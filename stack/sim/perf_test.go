@@ -37,7 +37,7 @@ type bench struct {
 }
 
 // newBench forms a group of n members; only then does the network lose any.
-func newBench(t *testing.T, n int, want stack.Props, o sim.Options) *bench {
+func newBench(t testing.TB, n int, want stack.Props, o sim.Options) *bench {
 	calm := *o.Link
 	loss := calm.Loss
 	calm.Loss = 0
