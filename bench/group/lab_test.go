@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,7 +15,11 @@ import (
 	"maestro/internal/netlab"
 )
 
-const childEnv = "MAESTRO_BENCH_GROUP"
+const (
+	childEnv = "MAESTRO_BENCH_GROUP" // the member's name; set in its process
+	groupEnv = childEnv + "_ADDRESS" // another group address than the usual one
+	peersEnv = childEnv + "_PEERS"   // no multicast: the members' addresses
+)
 
 func TestMain(m *testing.M) {
 	if arg := os.Getenv(floorEnv); arg != "" {
@@ -27,6 +32,15 @@ func TestMain(m *testing.M) {
 	if name := os.Getenv(childEnv); name != "" {
 		cfg := Config{Name: name, Group: netip.MustParseAddrPort("239.255.70.71:17071"),
 			Interface: "eth0", Total: os.Getenv(childEnv+"_TOTAL") != ""}
+		if g := os.Getenv(groupEnv); g != "" {
+			cfg.Group = netip.MustParseAddrPort(g)
+		}
+		if list := os.Getenv(peersEnv); list != "" {
+			for _, p := range strings.Split(list, ",") {
+				cfg.Peers = append(cfg.Peers, netip.MustParseAddrPort(p))
+			}
+			cfg.Bind = netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Peers[0].Port())
+		}
 		if err := Run(context.Background(), cfg, os.Stdin, os.Stdout); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)

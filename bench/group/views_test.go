@@ -1,6 +1,8 @@
 package group
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -61,6 +63,32 @@ func TestLossyStream(t *testing.T) {
 	c.stream([]int{1, 2, 3}, 64, 300*time.Millisecond)
 	c.procs[2].Say("rpc 64 200")
 	c.procs[2].Wait("^RPC", 20*time.Second)
+}
+
+func TestIPv6(t *testing.T) {
+	c := newCluster(t, 3, netlab.Options{IPv6: true})
+	c.env = []string{groupEnv + "=[ff02::4d:1]:17072"}
+	c.together(3)
+	c.stream([]int{1, 2}, 3000, 200*time.Millisecond)
+	c.lab.Kill(1)
+	c.view(2, 2, 5*time.Second)
+	c.view(3, 2, 5*time.Second)
+}
+
+// TestPeers runs the stack where multicast does not get through at all.
+func TestPeers(t *testing.T) {
+	c := newCluster(t, 3, netlab.Options{})
+	var peers []string
+	for i := 1; i <= 3; i++ {
+		c.lab.Deaf(i, true)
+		peers = append(peers, netip.AddrPortFrom(c.lab.Addr(i), 17073).String())
+	}
+	c.env = []string{peersEnv + "=" + strings.Join(peers, ",")}
+	c.together(3)
+	c.stream([]int{1, 2}, 3000, 200*time.Millisecond)
+	c.lab.Kill(1)
+	c.view(2, 2, 5*time.Second)
+	c.view(3, 2, 5*time.Second)
 }
 
 // ms reports the median of durations in milliseconds.
