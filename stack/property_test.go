@@ -64,7 +64,8 @@ func TestConfig(t *testing.T) {
 			t.Fatal(err)
 		}
 		change(&c)
-		if err := c.Fill(); !errors.Is(err, stack.ErrConfig) || !strings.Contains(err.Error(), what) {
+		err := c.Fill()
+		if !errors.Is(err, stack.ErrConfig) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

@@ -31,7 +31,8 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 	size := wire.MembersSize(own.Members) + 16*l.N()
 	for _, m := range merges {
 		size += wire.MembersSize(m.Members) + 16*len(m.Party.Cut)
-		if overlap(m, seen) || len(seen)+len(m.Members) > wire.MaxMembers || size > wire.MaxDecision {
+		if n := len(seen) + len(m.Members); n > wire.MaxMembers || size > wire.MaxDecision ||
+			overlap(m, seen) {
 			continue // it asks again
 		}
 		for _, x := range m.Members {

@@ -29,7 +29,8 @@ func Maker() stack.Maker {
 	return stack.Maker{Name: "pack", Needs: stack.Reliable | stack.Stable,
 		Gives: stack.Messages | stack.Fifo,
 		New: func(p *stack.Port) stack.Layer {
-			return &layer{Port: p, limit: p.Config().MaxMessage, casts: make([]parser, p.N()), sends: make([]parser, p.N())}
+			return &layer{Port: p, limit: p.Config().MaxMessage,
+				casts: make([]parser, p.N()), sends: make([]parser, p.N())}
 		}}
 }
 
