@@ -18,9 +18,6 @@ type lab struct {
 	*testing.T
 	c *clsvtest.Cluster
 	r map[string]*recorder
-	// late says that views may be accepted late, by an exchange or for a slow
-	// handler.
-	late bool
 }
 
 const ms = time.Millisecond
@@ -30,7 +27,7 @@ func newLab(t *testing.T) *lab { return newLabOn(t, 1, clsvtest.Config{}) }
 func newLabOn(t *testing.T, seed uint64, cfg clsvtest.Config) *lab {
 	l := &lab{T: t, c: clsvtest.NewConfig(seed, cfg), r: map[string]*recorder{}}
 	t.Cleanup(func() {
-		if err := l.c.Close(); err != nil && !l.tolerated(err) {
+		if err := l.c.Close(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
@@ -38,21 +35,6 @@ func newLabOn(t *testing.T, seed uint64, cfg clsvtest.Config) *lab {
 		}
 	})
 	return l
-}
-
-// tolerated reports whether all violations are of a kind that the checker
-// cannot tell from right: a view that is accepted when its flush has begun
-// cannot release what waits for it.
-func (l *lab) tolerated(err error) bool {
-	if many, ok := err.(interface{ Unwrap() []error }); ok {
-		for _, e := range many.Unwrap() {
-			if !l.tolerated(e) {
-				return false
-			}
-		}
-		return true
-	}
-	return l.late && strings.Contains(err.Error(), "held that the last view allowed")
 }
 
 func (l *lab) print() {

@@ -122,7 +122,6 @@ func randomRun(t *testing.T, seed uint64, steps int) {
 	c := &chaos{lab: newLabOn(t, seed, cfg), rnd: rand.New(rand.NewPCG(seed, 1)),
 		make: map[string]func(){}}
 	exchange := seed%3 == 0
-	c.late = true
 	for i := range 7 {
 		n := fmt.Sprint("m", i)
 		o := client

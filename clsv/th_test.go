@@ -216,7 +216,6 @@ func TestHeartbeat(t *testing.T) {
 func TestSlowExchange(t *testing.T) {
 	for _, slow := range []string{"A", "B"} {
 		l := newLabOn(t, 1, clsvtest.Config{})
-		l.late = true
 		for _, n := range []string{"A", "B", "C"} {
 			o := client
 			o.BlockTimeout = 100 * ms

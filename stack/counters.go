@@ -16,8 +16,8 @@ type Counters struct {
 	MessageBytesOut uint64
 
 	Malformed  uint64 // datagrams dropped: not a message of their kind
-	OtherGroup uint64 // dropped: another group, version or key
-	OtherView  uint64 // dropped: no view of ours
+	OtherGroup uint64 // dropped: of nobody in this view, as of another group or key
+	OtherView  uint64 // dropped: of a member, but of no view of ours
 	Stashed    uint64 // kept for a view that is not installed yet
 	Duplicates uint64 // segments that were there already
 	Window     uint64 // segments beyond the window

@@ -71,7 +71,7 @@ func (g *Group) foreign(d *Datagram) {
 			g.counters.Malformed++
 			return
 		}
-		if m.View == g.cur.view.ID && g.state != out {
+		if m.View == g.cur.view.ID && g.state != out && g.cur.view.RankAt(d.From) >= 0 {
 			g.cur.Tell(Gone{m.Now, m.Members})
 		}
 	default:
@@ -93,9 +93,11 @@ func (g *Group) other(d *Datagram) {
 	if g.state == out {
 		return
 	}
-	g.counters.OtherView++
 	rank := g.cur.view.RankAt(d.From)
-	if rank >= 0 {
+	if rank < 0 {
+		g.counters.OtherGroup++
+	} else {
+		g.counters.OtherView++
 		g.cur.Tell(Foreign{rank})
 		g.settle()
 		if d.Conn == g.cur.conn {
@@ -140,6 +142,9 @@ func (g *Group) query(d *Datagram) {
 	if m.Parse(d.Body) != nil || len(m.Members) != 1 {
 		g.counters.Malformed++
 		return
+	}
+	if !g.notice(d.From) {
+		return // it asks again
 	}
 	for i := range g.ended {
 		e := &g.ended[i]

@@ -96,6 +96,9 @@ func (h *Header) Put(b []byte) {
 	binary.LittleEndian.PutUint64(b[16:], h.Seq)
 }
 
+// ConnOf is the connection id of a datagram that begins with a header.
+func ConnOf(b []byte) uint64 { return binary.LittleEndian.Uint64(b[8:]) }
+
 // Parse reads a header from the start of a datagram. It reports false when the
 // datagram is too short, or not of this protocol and version.
 func (h *Header) Parse(b []byte) bool {

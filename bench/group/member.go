@@ -67,6 +67,7 @@ type Member struct {
 //	rpc SIZE COUNT   cast COUNT questions, one after the other, answered by all
 //	reset            forget what has been delivered
 //	report           tell what has been delivered and counted
+//	dump             tell the state of all layers, on one line
 //	view             ask for a new view
 //	leave, quit
 func Run(ctx context.Context, cfg Config, in io.Reader, to io.Writer) error {
@@ -138,6 +139,8 @@ func (m *Member) obey(line []string) error {
 		m.reset()
 	case "report":
 		m.report()
+	case "dump":
+		m.say("DUMP %q", m.dump())
 	case "view":
 		m.node.Do(func(g *stack.Group) { g.RequestView("asked for") })
 	case "leave":

@@ -12,9 +12,9 @@ import (
 
 // Start makes a cluster the clsv.Driver of its members.
 func (c *Cluster) Start(o *clsv.GroupOptions, app stack.Runner) (clsv.Runtime, error) {
-	r := &runtime{cluster: c, armed: stack.Never}
-	r.timed, _ = app.(clsv.Timed)
-	m, err := c.World.Add(o.Name, clsv.StackConfig(o), &application{app, r})
+	r := &runtime{cluster: c}
+	timed := app.(clsv.Timed)
+	m, err := c.World.Add(o.Name, clsv.StackConfig(o), &application{app, timed, r})
 	if err != nil {
 		return nil, err
 	}
@@ -31,40 +31,12 @@ func (c *Cluster) Start(o *clsv.GroupOptions, app stack.Runner) (clsv.Runtime, e
 type runtime struct {
 	cluster *Cluster
 	m       *sim.Member
-	timed   clsv.Timed
-	armed   stack.Time // when Expire is going to be called
-	running bool       // callbacks run
-	over    bool       // it has ended as it should
+	running bool // callbacks run
+	over    bool // it has ended as it should
 }
 
 // Do runs f in the member's group.
-func (r *runtime) Do(f func(g *stack.Group)) {
-	r.m.Do(f)
-	r.arm()
-}
-
-// arm has Expire called when the member's deadline comes.
-func (r *runtime) arm() {
-	w := r.cluster.World
-	next := r.timed.Next()
-	if next == stack.Never || max(next, w.Now()) >= r.armed || !r.m.Live() {
-		return
-	}
-	next = max(next, w.Now())
-	r.armed = next
-	w.At(next, func() {
-		if r.armed != next {
-			return // an earlier one took its place
-		}
-		r.armed = stack.Never
-		r.m.Do(func(g *stack.Group) {
-			if r.timed.Next() <= g.Now() {
-				r.timed.Expire(g.Now())
-			}
-		})
-		r.arm()
-	})
-}
+func (r *runtime) Do(f func(g *stack.Group)) { r.m.Do(f) }
 
 // Wait lets virtual time pass.
 func (r *runtime) Wait(ctx context.Context, done <-chan struct{}, limit time.Duration) error {
@@ -103,6 +75,7 @@ func (r *runtime) Close() error {
 // application is a member as the simulator sees it.
 type application struct {
 	stack.Runner
+	clsv.Timed
 	r *runtime
 }
 
@@ -112,30 +85,10 @@ func (a *application) Entered() bool {
 	return !ok || e.Entered()
 }
 
-// View also sees to the member's timers, which run while callbacks take their
-// time.
-func (a *application) View(epoch uint64, v *stack.View) {
-	a.Runner.View(epoch, v)
-	a.r.cluster.World.After(0, a.r.arm)
-}
-
-// Stop is like View.
-func (a *application) Stop() {
-	a.Runner.Stop()
-	a.r.cluster.World.After(0, a.r.arm)
-}
-
 // Exit notes that the member has left.
 func (a *application) Exit(err error) {
 	a.r.over = true
 	a.Runner.Exit(err)
-}
-
-// Take comes once a turn: a good time to see to the member's timers, which any
-// input may have set.
-func (a *application) Take() bool {
-	a.r.arm()
-	return a.Runner.Take()
 }
 
 // Run runs callbacks.
@@ -143,12 +96,6 @@ func (a *application) Run() {
 	a.r.running = true
 	a.Runner.Run()
 	a.r.running = false
-}
-
-// Done also sees to the member's timers.
-func (a *application) Done() {
-	a.Runner.Done()
-	a.r.arm()
 }
 
 // Close is called when the member's process has ended.

@@ -235,10 +235,13 @@ func (b *bench) buffer(data []byte) (*wire.Buf, []byte) {
 func (b *bench) receive(a args) {
 	from := a.num("from", 0)
 	addr := Addr(Name(from))
-	if s, ok := a.take("addr"); ok {
-		addr = Addr(s)
-	}
+	s, given := a.take("addr")
 	h, body := a.datagram()
+	if given {
+		addr = Addr(s)
+	} else if speaker := speakerOf(h.Kind, body); speaker.IsValid() {
+		addr = speaker
+	}
 	h.Sender, h.Conn = uint16(from), b.stack.Conn()
 	buf, body := b.buffer(body)
 	d := &stack.Datagram{Header: h, From: addr, Body: body, Buf: buf}
@@ -249,6 +252,19 @@ func (b *bench) receive(a args) {
 		b.stack.Receive(d)
 	}
 	buf.Drop()
+}
+
+// speakerOf is the address of who speaks for another view.
+func speakerOf(k wire.Kind, body []byte) netip.AddrPort {
+	var p wire.Presence
+	var m wire.Merge
+	switch {
+	case k == wire.KindPresence && p.Parse(body) == nil:
+		return p.From.Addr
+	case k == wire.KindMerge && m.Parse(body) == nil:
+		return m.Members[0].Addr
+	}
+	return netip.AddrPort{}
 }
 
 // emit has the lowest layer send something.

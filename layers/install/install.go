@@ -221,7 +221,10 @@ func partyOf(d *wire.Decision, v wire.ViewID) *wire.Party {
 
 // valid checks what a decision claims before anything is done with it.
 func (l *layer) valid(d *wire.Decision, p *wire.Party) bool {
-	ok := len(p.Cut) == l.N() && int(p.By) < l.N() && d.Next.ID.Compare(l.View().ID) > 0
+	const maxAhead = 1 << 33 // of times that are given out
+	v := l.View()
+	ok := len(p.Cut) == l.N() && int(p.By) < l.N() && d.Next.ID.Compare(v.ID) > 0 &&
+		d.Next.ID.Ltime < v.ID.Ltime+maxAhead
 	for _, h := range p.Holder {
 		ok = ok && int(h) < l.N()
 	}

@@ -153,14 +153,18 @@ func (l *layer) Receive(d *stack.Datagram) {
 			l.Counters().Malformed++
 			return
 		}
-		l.presence(d, m)
+		if m.From.Addr == d.From { // who cannot be answered is not believed
+			l.presence(d, m)
+		}
 	case wire.KindMerge:
 		m := new(wire.Merge)
 		if m.Parse(d.Body) != nil {
 			l.Counters().Malformed++
 			return
 		}
-		l.merge(d, m)
+		if l.plausible(d, m) {
+			l.merge(d, m)
+		}
 	case wire.KindMergeDeny:
 		var m wire.ViewRef
 		if m.Parse(d.Body) != nil {

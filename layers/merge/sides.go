@@ -16,9 +16,10 @@ func (l *layer) expect(v wire.ViewID) {
 			return
 		}
 	}
-	if len(l.expected) < wire.MaxParties {
-		l.expected = append(l.expected, other{v, l.Now()})
+	if len(l.expected) == wire.MaxParties { // the oldest has come or never will
+		l.expected = append(l.expected[:0], l.expected[1:]...)
 	}
+	l.expected = append(l.expected, other{v, l.Now()})
 }
 
 // follow begins to merge into another view, unless a better one is followed.
@@ -113,6 +114,21 @@ func (l *layer) merge(d *stack.Datagram, m *wire.Merge) {
 	} else if l.flushed {
 		l.gathering()
 	}
+}
+
+// maxAhead is how far another view's time can be ahead of ours.
+const maxAhead = 1 << 32
+
+// plausible refuses requests that no member sends: from an address that none of
+// the view's members has, or with a time that would use up all times.
+func (l *layer) plausible(d *stack.Datagram, m *wire.Merge) bool {
+	for i := range m.Members {
+		if m.Members[i].Addr == d.From && m.Party.View.Ltime < l.View().ID.Ltime+maxAhead {
+			return true
+		}
+	}
+	l.Counters().Malformed++
+	return false
 }
 
 // fits tells whether a view with the members of a request too can be decided.

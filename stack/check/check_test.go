@@ -84,3 +84,29 @@ func TestNoFalseAlarm(t *testing.T) {
 }
 
 func props(c *Checker) []string { return slices.Sorted(maps.Keys(c.Counts())) }
+
+// TestParted has a transfer start again at p, whose source a went a way of its
+// own and came back with a state that won: right, if a has not come along.
+func TestParted(t *testing.T) {
+	a, b, p := wire.Endpoint{Name: "a"}, wire.Endpoint{Name: "b"}, wire.Endpoint{Name: "p"}
+	all := []wire.Endpoint{a, b, p}
+	view := func(ltime uint64, with []wire.Endpoint, c trace.Change) trace.Event {
+		v := &trace.View{ID: wire.ViewID{Ltime: ltime, Coord: a}, Members: all, ClSv: true,
+			Servers: all[:1], XferServers: all[1:], ViewType: trace.FreeXfer, ServerCoord: a,
+			Trans: with, MemberChange: c, ServerRank: -1, OldServerRank: -1,
+			State: trace.ServerXfer, StartXfer: true}
+		if v.OldState = trace.Joining; len(c.New) == 0 {
+			v.OldState, v.OldServerCoord = v.State, a
+		} else {
+			v.ServerChange.New, v.XferChange.New = all[:1], all[1:]
+		}
+		return trace.Event{Time: int64(ltime), P: p, Kind: trace.ViewEvent, View: v}
+	}
+	for _, with := range [][]wire.Endpoint{all[1:], all, nil} {
+		c := online(Options{ClSv: true}, []trace.Event{
+			view(1, all[2:], trace.Change{New: all}), view(9, with, trace.Change{})})
+		if bad := c.Counts()["CS7"] > 0; bad != (len(with) == 3) || len(c.Counts()) > 1 {
+			t.Errorf("with %v: %v", with, c.Counts())
+		}
+	}
+}

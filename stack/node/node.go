@@ -180,7 +180,21 @@ func (n *Node) open() error {
 // driver is the node as its group sees it.
 type driver Node
 
-func (d *driver) Transmit(to netip.AddrPort, b []byte, seg int) { _ = d.conn.Send(to, b, seg) }
+// Transmit sends. Without multicast what belongs to a view goes to its members
+// alone: hosts of the list of peers that are switched off would hold up, in the
+// socket's buffer, what is for the others.
+func (d *driver) Transmit(to netip.AddrPort, b []byte, seg int) {
+	if to.IsValid() || len(d.cfg.UDP.Peers) == 0 || wire.ConnOf(b) == d.group.GroupConn() {
+		_ = d.conn.Send(to, b, seg)
+		return
+	}
+	v := d.group.View()
+	for i := range v.Members {
+		if i != v.Rank {
+			_ = d.conn.Send(v.Members[i].Addr, b, seg)
+		}
+	}
+}
 
 // Local is the member's address.
 func (n *Node) Local() netip.AddrPort { return n.conn.Local() }

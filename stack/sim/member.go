@@ -32,6 +32,7 @@ type Member struct {
 
 	world   *World
 	host    *host
+	timed   timed // the application, if it is so
 	rand    *rand.Rand
 	recvBuf int
 	inbox   []arrival
@@ -65,6 +66,14 @@ type Closer interface{ Close() }
 // An Attacher is an application that wants to know its member before it joins.
 type Attacher interface{ Attach(m *Member) }
 
+// timed is an application with deadlines of its own: when Next has come, which
+// may be 0 for now, Expire is called between inputs, whether or not callbacks
+// take their time.
+type timed interface {
+	Next() stack.Time
+	Expire(now stack.Time)
+}
+
 // Add starts a member under a name, on a host of that name. What cfg leaves
 // open of Group, Self and Addr is filled in; a name that was there before gets
 // a fresh incarnation. The member joins by Join.
@@ -87,6 +96,7 @@ func (w *World) Add(name string, cfg stack.Config, app stack.Runner) (*Member, e
 	m := &Member{Name: name, Self: cfg.Self, Addr: cfg.Addr, App: app, Cost: w.opts.Cost,
 		Pool: &wire.Pool{Poison: true}, world: w, host: h, wakeAt: stack.Never, due: stack.Never,
 		rand: rand.New(rand.NewPCG(w.seed, w.births))}
+	m.timed, _ = app.(timed)
 	g, err := stack.NewGroup(cfg, m, app, m.Pool, rand.New(rand.NewPCG(w.seed, ^w.births)))
 	if err != nil {
 		return nil, err
@@ -211,7 +221,11 @@ func (m *Member) turn() {
 	m.inTurn, m.due, w.running = true, stack.Never, m
 	m.spent = m.Cost.Turn
 	g := m.Group
-	g.Advance(m.clock(w.now))
+	now := m.clock(w.now)
+	g.Advance(now)
+	if m.timed != nil && m.timed.Next() <= now {
+		m.timed.Expire(now)
+	}
 	m.receive()
 	for len(m.inputs) > 0 && !m.dying {
 		fn := m.inputs[0]
@@ -267,6 +281,9 @@ func (m *Member) sleep(g *stack.Group) {
 		m.ready()
 	}
 	next := g.Next()
+	if m.timed != nil {
+		next = min(next, m.timed.Next())
+	}
 	if next != stack.Never {
 		m.wantTurn(max(m.unclock(next), w.now, m.busy))
 	} else if g.Out() && !m.appBusy && len(m.inputs) == 0 {

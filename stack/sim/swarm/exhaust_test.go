@@ -8,18 +8,19 @@ import (
 	"runtime"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"testing"
 	"time"
 
 	"maestro/stack"
 	"maestro/stack/sim"
+	"maestro/wire"
 )
 
 var (
 	exhaustFlag = flag.Bool("exhaust", false, "TestExhaust: all single faults, not a share")
 	onlyFlag    = flag.String("exhaust.only", "",
 		"TestExhaust: only faults with this in their name; a single one is printed")
+	variantFlag = flag.Uint64("exhaust.seed", 1, "TestExhaust: the seed of all scenarios")
 )
 
 // scenario is a short piece of a group's life. The members that are there
@@ -52,6 +53,16 @@ func scenarios() []scenario {
 			}
 		}
 	}
+	gone := func(x *exploration) {
+		if m := x.ranked(0); m != nil {
+			m.CrashHost()
+		}
+	}
+	splits := func(x *exploration) {
+		x.h.w.Partition(two, four[2:])
+		x.h.w.RunFor(650 * milli) // views of two
+		x.h.w.Heal()
+	}
 	return []scenario{
 		{"join3", [][]string{two}, []string{"c"}, joins},
 		{"join4", [][]string{three}, []string{"d"}, joins},
@@ -59,7 +70,9 @@ func scenarios() []scenario {
 		{"leave1", [][]string{three}, nil, leaves(1)},
 		{"crash0", [][]string{four}, nil, crashes(0)},
 		{"crash1", [][]string{four}, nil, crashes(1)},
-		{"merge", [][]string{two, {"c", "d"}}, nil, func(x *exploration) { x.h.w.Heal() }},
+		{"gone0", [][]string{four}, nil, gone},
+		{"split", [][]string{four}, nil, splits},
+		{"merge", [][]string{two, four[2:]}, nil, func(x *exploration) { x.h.w.Heal() }},
 		{"start", nil, three, joins},
 	}
 }
@@ -92,10 +105,11 @@ type exploration struct {
 	*scenario
 	fault fault
 	h     *history
-	count map[string]int   // transmissions since the scenario has begun
-	seen  map[string][]int // by member and transmission: how many got it
-	on    bool             // it has begun
-	rank  []*sim.Member    // of the first side, by rank
+	ours  map[string]*sim.Member // the lives that take part
+	count map[string]int         // transmissions since the scenario has begun
+	seen  map[string][][]string  // by member and transmission: who got it
+	on    bool                   // it has begun
+	rank  []*sim.Member          // of the first side, by rank
 	hit   bool
 	takes stack.Time // when it is over
 }
@@ -104,8 +118,8 @@ type exploration struct {
 func explore(j *job, o *Options) *exploration {
 	f := j.f
 	x := &exploration{scenario: j.s, fault: f, takes: j.takes, count: map[string]int{},
-		seen: map[string][]int{}}
-	p := &plan{seed: 1, members: 4, total: j.total, links: sim.LAN(), calm: sim.LAN()}
+		ours: map[string]*sim.Member{}, seen: map[string][][]string{}}
+	p := &plan{seed: *variantFlag, members: 4, total: j.total, links: sim.LAN(), calm: sim.LAN()}
 	p.cfg.Group, p.cfg.Segment = "swarm", 1000
 	p.opts.Filter = x.filter
 	x.h = newHistory(p, o)
@@ -208,6 +222,7 @@ func (x *exploration) join(names ...string) {
 			return
 		}
 		h.names = append(h.names, n)
+		x.ours[n] = m
 		m.OnTransmit = func(netip.AddrPort, []byte, int) { x.transmits(m) }
 	}
 	for _, n := range names {
@@ -223,7 +238,7 @@ func (x *exploration) transmits(m *sim.Member) {
 		return
 	}
 	x.count[m.Name]++
-	x.seen[m.Name] = append(x.seen[m.Name], 0)
+	x.seen[m.Name] = append(x.seen[m.Name], nil)
 	f := &x.fault
 	if f.who != m.Name || f.k != x.count[m.Name] {
 		return
@@ -243,10 +258,10 @@ func (x *exploration) transmits(m *sim.Member) {
 // filter is called for all who would get a transmission.
 func (x *exploration) filter(p *sim.Passing) sim.Verdict {
 	n := x.count[p.From]
-	if !x.on || n == 0 {
+	if !x.on || n == 0 || x.h.w.Member(p.From) != x.ours[p.From] {
 		return sim.Pass
 	}
-	x.seen[p.From][n-1]++
+	x.seen[p.From][n-1] = append(x.seen[p.From][n-1], p.To)
 	f := &x.fault
 	if f.kind == loses && f.who == p.From && f.k == n && (f.to == "" || f.to == p.To) {
 		x.hit = true
@@ -287,14 +302,15 @@ func (x *exploration) faults() []fault {
 		all = append(all, s...)
 	}
 	for _, who := range all {
-		for k := 1; k <= len(x.seen[who]); k++ {
+		for i, got := range x.seen[who] {
+			k := i + 1
 			l = append(l, fault{who, k, crashBefore, ""}, fault{who, k, crashAfter, ""},
-				fault{who, k, pauses, ""}, fault{who, k, loses, ""})
-			if x.seen[who][k-1] < 2 {
-				continue // there is one who gets it, if any
+				fault{who, k, pauses, ""})
+			if len(got) > 0 {
+				l = append(l, fault{who, k, loses, ""})
 			}
-			for _, to := range all {
-				if to != who {
+			for _, to := range got {
+				if len(got) > 1 {
 					l = append(l, fault{who, k, loses, to})
 				}
 			}
@@ -334,39 +350,70 @@ func TestExhaust(t *testing.T) {
 		jobs = chosen(jobs)
 	case *exhaustFlag:
 	case testing.Short():
-		stride = max(1, len(jobs)/80)
+		stride = max(1, len(jobs)/40) | 1
 	default:
-		stride = max(1, len(jobs)/500)
+		stride = max(1, len(jobs)/300) | 1
 	}
 	if len(jobs) == 1 {
 		o := Options{Trace: os.Stdout, TraceData: true}
 		t.Log(explore(&jobs[0], &o).h.bad)
 	}
-	var next, failed, missed atomic.Int64
+	failed, missed := sweep(jobs, stride, Options{})
+	for _, line := range failed {
+		t.Error(line)
+	}
+	if missed > 0 {
+		t.Errorf("%d faults did not come up", missed)
+	}
+	t.Logf("%d runs, %d failed", (len(jobs)+stride-1)/stride, len(failed))
+}
+
+// TestExhaustNotices has nobody get the requests for what was lost: that must
+// show in some of the runs.
+func TestExhaustNotices(t *testing.T) {
+	o := Options{Mutate: (&mutant{around: "mnak", make: func(*stack.Port) hook {
+		return hook{receive: func(d *stack.Datagram) bool { return d.Kind != wire.KindNak }}
+	}}).apply}
+	jobs := exhaustive(t)
+	failed, _ := sweep(jobs, len(jobs)/150, o)
+	if len(failed) == 0 {
+		t.Error("nothing")
+	}
+	t.Logf("%d failed", len(failed))
+}
+
+// sweep makes every stride-th run, and tells what went wrong, and in how many
+// of them the fault did not come up.
+func sweep(jobs []job, stride int, o Options) (failed []string, missed int) {
 	var wg sync.WaitGroup
+	var mu sync.Mutex
+	next := 0
+	take := func() *job {
+		mu.Lock()
+		defer mu.Unlock()
+		if next += stride; next-stride >= len(jobs) {
+			return nil
+		}
+		return &jobs[next-stride]
+	}
 	for range runtime.GOMAXPROCS(0) {
 		wg.Go(func() {
-			for {
-				i := int(next.Add(1)-1) * stride
-				if i >= len(jobs) {
-					return
-				}
-				j := &jobs[i]
-				x := explore(j, &Options{})
+			for j := take(); j != nil; j = take() {
+				x := explore(j, &o)
+				mu.Lock()
 				if x.h.bad != "" {
-					failed.Add(1)
 					line, _, _ := strings.Cut(x.h.bad, "\n")
-					t.Errorf("%v: %s", j, line)
+					failed = append(failed, fmt.Sprintf("%v: %s", j, line))
 				}
 				if !x.hit {
-					missed.Add(1)
+					missed++
 				}
+				mu.Unlock()
 			}
 		})
 	}
 	wg.Wait()
-	t.Logf("%d runs, %d failed, in %d the fault did not come up",
-		(len(jobs)+stride-1)/stride, failed.Load(), missed.Load())
+	return failed, missed
 }
 
 // exhaustive lists all faults of all scenarios.

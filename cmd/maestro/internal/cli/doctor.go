@@ -56,8 +56,8 @@ func diagnose(w io.Writer, c udp.Config) error {
 		line("ok", "receive buffer %d KiB", got>>10)
 	} else {
 		degraded = true
-		line("warn", "receive buffer %d KiB of %d KiB: bursts are lost and repaired; on the host, as root:",
-			got>>10, udp.DefaultRecvBuf>>10)
+		line("warn", "receive buffer %d KiB of %d KiB: bursts are lost and repaired; on the host, "+
+			"as root:", got>>10, udp.DefaultRecvBuf>>10)
 		line("", "sysctl -w net.core.rmem_max=%d net.core.wmem_max=%d", udp.DefaultRecvBuf,
 			udp.DefaultSendBuf)
 	}
@@ -70,7 +70,8 @@ func diagnose(w io.Writer, c udp.Config) error {
 		line("", "look for a firewall rule on %v (nft list ruleset), or use --peers", c.Group)
 		return codeError(exitFailure)
 	}
-	line("ok", "multicast from one socket to another on this machine: %v", took.Round(time.Microsecond))
+	line("ok", "multicast from one socket to another on this machine: %v",
+		took.Round(time.Microsecond))
 	if degraded {
 		return codeError(exitDegraded)
 	}

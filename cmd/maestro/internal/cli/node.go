@@ -34,7 +34,7 @@ from those that are there. Members find each other by IP multicast, or, with
 --peers, by a list of addresses.
 
 Commands come from standard input, one a line: set KEY VALUE, get KEY, del KEY,
-dump, digest, view, quit, help. With --http the same can be had by HTTP: GET,
+dump, digest, sync, view, quit, help. With --http the same can be had by HTTP: GET,
 PUT and DELETE of /kv/KEY, GET of /kv, /view, /digest, /livez and /readyz.
 
 The first SIGINT or SIGTERM leaves the group, the second ends at once.`,
@@ -91,18 +91,18 @@ func (f *nodeFlags) apply(c *member.Config, s Streams) (err error) {
 	}
 	if f.multicast != "" {
 		if c.Transport.Group, err = netip.ParseAddrPort(f.multicast); err != nil {
-			return fmt.Errorf("--multicast: %w", err)
+			return fmt.Errorf("--multicast %s: %w", f.multicast, err)
 		}
 	}
 	if f.bind != "" {
 		if c.Transport.Bind, err = netip.ParseAddrPort(f.bind); err != nil {
-			return fmt.Errorf("--bind: %w", err)
+			return fmt.Errorf("--bind %s: %w", f.bind, err)
 		}
 	}
 	for _, p := range f.peers {
 		a, err := netip.ParseAddrPort(p)
 		if err != nil {
-			return fmt.Errorf("--peers: %w", err)
+			return fmt.Errorf("--peers %s: %w", p, err)
 		}
 		c.Transport.Peers = append(c.Transport.Peers, a)
 	}

@@ -182,8 +182,9 @@ func (m *meter) show(passed, failed int, virtual time.Duration) {
 	m.last = now
 	done, took := passed+failed, now.Sub(m.began)
 	left := time.Duration(float64(took) / float64(done) * float64(m.n-done))
-	fmt.Fprintf(m.w, "\r\x1b[K%d of %d, %d failed, %.0f/s, %.0f times real time, %v left", done, m.n,
-		failed, float64(done)/took.Seconds(), virtual.Seconds()/took.Seconds(), left.Round(time.Second))
+	fmt.Fprintf(m.w, "\r\x1b[K%d of %d, %d failed, %.0f/s, %.0f times real time, %v left",
+		done, m.n, failed, float64(done)/took.Seconds(), virtual.Seconds()/took.Seconds(),
+		left.Round(time.Second))
 }
 
 func (m *meter) clear() {

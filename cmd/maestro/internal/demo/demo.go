@@ -44,6 +44,7 @@ type show struct {
 
 // Run runs the demonstration. Its error says what was not as it should be.
 func Run(ctx context.Context, c Config, out io.Writer) (err error) {
+	outer := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout,
 		fmt.Errorf("not finished within %v", c.Timeout))
 	defer cancel()
@@ -54,15 +55,22 @@ func Run(ctx context.Context, c Config, out io.Writer) (err error) {
 	defer os.RemoveAll(s.traces)
 	if c.Traces != "" {
 		s.traces = c.Traces
+		if err := os.MkdirAll(c.Traces, 0o755); err != nil {
+			return err
+		}
 	}
 	s.began = time.Now()
 	defer s.fleet.close()
 	defer func() {
 		s.rest()
-		if err != nil {
+		switch {
+		case err == nil:
+		case outer.Err() != nil:
+			err = errors.New("interrupted")
+		default:
 			s.report()
 			if cause := context.Cause(ctx); cause != nil {
-				err = errors.Join(cause, err)
+				err = fmt.Errorf("%w: %w", cause, err)
 			}
 		}
 	}()
@@ -96,22 +104,25 @@ func (s *show) prepare() (err error) {
 		return err
 	}
 	s.fleet = newFleet()
-	group := "demo-" + strconv.Itoa(os.Getpid()) + "-" + strconv.FormatInt(time.Now().UnixNano(), 36)
+	group := fmt.Sprintf("demo-%d-%x", os.Getpid(), time.Now().UnixNano())
 	s.fleet.args = func(name, role string) []string {
-		return []string{"node", "--json", "--attached", "--group", group, "--interface", s.c.Interface,
-			"--name", name, "--role", role, "--quorum", strconv.Itoa(s.quorum()), "--data", s.c.Data,
-			"--trace", filepath.Join(s.traces, name+".trace")}
+		return []string{"node", "--json", "--attached", "--group", group, "--name", name,
+			"--role", role, "--interface", s.c.Interface, "--quorum", strconv.Itoa(s.quorum()),
+			"--data", s.c.Data, "--trace", s.trace(name)}
 	}
 	file := s.c.Data
 	if file == "" {
 		file = data.Builtin + ", which comes with the program"
 	}
-	fmt.Fprintf(s.out, "%d servers and 2 clients, each a process, over IP multicast on interface %s.\n"+
-		"The servers hold a map of %d records from %s.\n"+
-		"Writes need a view of %d members.\n\n",
+	fmt.Fprintf(s.out, "%d servers and 2 clients, each a process, over IP multicast on "+
+		"interface %s.\nThe servers hold a map of %d records from %s.\n"+
+		"Writes need a view of at least %d members.\n\n",
 		s.c.Servers, s.c.Interface, s.records, file, s.quorum())
 	return nil
 }
+
+// trace is the file of a member's trace.
+func (s *show) trace(name string) string { return filepath.Join(s.traces, name+".trace") }
 
 // quorum is a majority of all members that there will be when one is cut off.
 func (s *show) quorum() int { return (s.c.Servers+2)/2 + 1 }
@@ -131,7 +142,8 @@ func loopback() (string, error) {
 
 // say prints a line with the time.
 func (s *show) say(format string, args ...any) {
-	fmt.Fprintf(s.out, "%6.2f s  %s\n", time.Since(s.began).Seconds(), fmt.Sprintf(format, args...))
+	at := time.Since(s.began).Seconds()
+	fmt.Fprintf(s.out, "%6.2f s  %s\n", at, fmt.Sprintf(format, args...))
 }
 
 // until waits for something.

@@ -79,20 +79,7 @@ func (s *Store) Digest(ctx context.Context) (d Digest, err error) {
 
 // ask asks the server coordinator, and others if it departs.
 func (s *Store) ask(ctx context.Context, what uint8, key string) ([]byte, error) {
-	s.mu.Lock()
-	if s.closed {
-		s.mu.Unlock()
-		return nil, ErrClosed
-	}
-	s.lastID++
-	a := &ask{question: question{s.lastID, what, key}, done: make(chan struct{})}
-	s.asks[a.id] = a
-	var out []post
-	if s.view != nil {
-		out = s.askAgain()
-	}
-	s.mu.Unlock()
-	s.post(out)
+	a := s.startAsk(what, key)
 	select {
 	case <-a.done:
 		return a.body, a.err
@@ -104,9 +91,35 @@ func (s *Store) ask(ctx context.Context, what uint8, key string) ([]byte, error)
 	}
 }
 
-// askAgain sends questions that wait for no server of the view. Called with
-// s.mu held.
+// startAsk is ask, but does not wait.
+func (s *Store) startAsk(what uint8, key string) *ask {
+	s.mu.Lock()
+	s.lastID++
+	a := &ask{question: question{s.lastID, what, key}, done: make(chan struct{})}
+	var out []post
+	if s.closed {
+		a.err = ErrClosed
+		close(a.done)
+	} else {
+		s.asks[a.id] = a
+		if s.view != nil {
+			out = s.askAgain()
+		}
+	}
+	s.mu.Unlock()
+	s.post(out)
+	return a
+}
+
+// askAgain sends questions that wait for no server of the view, or answers them
+// if the state has come here meanwhile. Called with s.mu held.
 func (s *Store) askAgain() (out []post) {
+	if s.have {
+		for _, a := range s.asks {
+			s.answered(s.answer(&a.question))
+		}
+		return nil
+	}
 	to := s.view.ServerCoordinator
 	if to == (clsv.Endpoint{}) || to == s.view.Me {
 		return nil

@@ -26,9 +26,9 @@ const (
 
 var errFormat = errors.New("kv: malformed message")
 
-// op is one operation of an update.
+// op is one operation of an update: to set, to delete, or, with sync, nothing.
 type op struct {
-	del        bool
+	del, sync  bool
 	key, value string
 }
 
@@ -47,10 +47,12 @@ func (u *update) append(b []byte) []byte {
 	b = binary.AppendUvarint(b, u.seq)
 	b = binary.AppendUvarint(b, uint64(len(u.ops)))
 	for i := range u.ops {
-		o := &u.ops[i]
-		if o.del {
+		switch o := &u.ops[i]; {
+		case o.sync:
+			b = append(b, 'n')
+		case o.del:
 			b = appendString(append(b, 'd'), o.key)
-		} else {
+		default:
 			b = appendString(appendString(append(b, 's'), o.key), o.value)
 		}
 	}
@@ -124,6 +126,8 @@ func decodeUpdate(b []byte) (*update, error) {
 			o.key, o.value = r.string(), r.string()
 		case 'd':
 			o.del, o.key = true, r.string()
+		case 'n':
+			o.sync = true
 		default:
 			return nil, errFormat
 		}

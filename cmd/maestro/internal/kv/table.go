@@ -96,9 +96,11 @@ func (t *table) apply(u *update) (results []byte, ok bool) {
 	results = make([]byte, len(u.ops))
 	for i, o := range u.ops {
 		var was bool
-		if o.del {
+		switch {
+		case o.sync:
+		case o.del:
 			was = t.del(o.key)
-		} else {
+		default:
 			was = t.set(o.key, o.value)
 		}
 		if was {

@@ -107,7 +107,7 @@ func (s *Store) RcvState(_ clsv.Endpoint, state []byte) {
 	e.Entries = len(s.t.data)
 	s.in = incoming{attempt: in.attempt}
 	s.changed()
-	out := s.next()
+	out := append(s.next(), s.askAgain()...)
 	s.mu.Unlock()
 	s.o.Notify(e)
 	_ = s.m.XferDone() // or the transfer is void already

@@ -41,6 +41,17 @@ func (s *Store) Delete(ctx context.Context, key string) (was bool, err error) {
 	return s.wait(ctx, s.StartDelete(key))
 }
 
+// Sync waits until this server has applied everything that was acknowledged to
+// anybody before the call: what is read afterwards is not out of date. At a
+// client, it is the server coordinator that has.
+func (s *Store) Sync(ctx context.Context) error {
+	_, err := s.wait(ctx, s.StartSync())
+	return err
+}
+
+// StartSync is Sync, but does not wait.
+func (s *Store) StartSync() *Update { return s.start(op{sync: true}) }
+
 // StartSet is Set, but does not wait.
 func (s *Store) StartSet(key, value string) *Update {
 	return s.start(op{key: key, value: value})

@@ -16,6 +16,7 @@ get KEY         print its value
 del KEY         delete it
 dump            print all entries
 digest          print the SHA-256 of all entries
+sync            wait for all that was acknowledged to anybody before
 view            print who is in the group
 quit            leave the group and end`
 
@@ -52,7 +53,7 @@ func (p *program) command(ctx context.Context, line string) (quit bool) {
 		err = fmt.Errorf("no answer within %v", p.c.Timeout)
 	}
 	if err != nil {
-		e.Err = err.Error()
+		e.Err, e.Text = err.Error(), ""
 	}
 	p.print.line(e)
 	return false
@@ -78,9 +79,6 @@ func (p *program) entry(ctx context.Context, verb, rest string, e *Event) (err e
 	if err == nil && !e.Found && verb != "set" {
 		e.Text = "not there"
 	}
-	if err != nil {
-		e.Text = ""
-	}
 	return err
 }
 
@@ -102,6 +100,9 @@ func (p *program) look(ctx context.Context, verb, rest string, e *Event) error {
 			return err
 		}
 		e.Digest, e.Text = &d, fmt.Sprintf("%s %d entries", d.SHA256, d.Entries)
+	case "sync":
+		e.Text = "ok"
+		return p.store.Sync(ctx)
 	case "dump":
 		list, err := p.store.Dump(ctx)
 		if err != nil {

@@ -65,7 +65,14 @@ func (p *program) api() http.Handler {
 		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) {
 			ctx, cancel := context.WithTimeout(r.Context(), p.c.Timeout)
 			defer cancel()
-			if err := f(w, r.WithContext(ctx)); err != nil {
+			var err error
+			if r.URL.Query().Has("sync") {
+				err = p.store.Sync(ctx)
+			}
+			if err == nil {
+				err = f(w, r.WithContext(ctx))
+			}
+			if err != nil {
 				http.Error(w, err.Error(), code(err))
 			}
 		})

@@ -1,0 +1,170 @@
+package group
+
+import (
+	"flag"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"maestro/internal/netlab"
+)
+
+var soak = flag.Duration("soak", 4*time.Second, "how long TestSoak goes on")
+
+// chaos is five members to which something happens all the time.
+type chaos struct {
+	*cluster
+	rnd    *rand.Rand
+	dead   map[int]bool
+	paused map[int]bool
+	down   map[int]bool
+	split  bool
+	done   map[string]int
+}
+
+const soakers = 5
+
+// members is all of them.
+func (x *chaos) members() []int { return []int{1, 2, 3, 4, 5} }
+
+// stream has a member cast until the soak is over, or longer than that.
+func (x *chaos) stream(i int, d time.Duration) {
+	if d > 0 {
+		size := []int{20, 200, 1000, 5000}[x.rnd.IntN(4)]
+		x.procs[i].Say("stream %d %d 300", size, d.Milliseconds())
+	}
+}
+
+// step does one thing, or undoes it. Of each kind at most two last.
+func (x *chaos) step(left time.Duration) {
+	i, kind := x.rnd.IntN(soakers)+1, x.rnd.IntN(5)
+	if kind < 3 {
+		for _, k := range x.members() {
+			state := x.state(kind)
+			if state[k] && (len(state) > 1 || x.rnd.IntN(2) == 0) {
+				i = k
+			}
+		}
+	}
+	what := ""
+	switch kind {
+	case 0:
+		if x.dead[i] {
+			what = "restart"
+			x.start(i)
+			x.stream(i, left)
+		} else {
+			what = "kill"
+			x.lab.Kill(i)
+			delete(x.paused, i)
+		}
+		toggle(x.dead, i)
+	case 1:
+		if x.dead[i] {
+			return
+		}
+		if what = "pause"; x.paused[i] {
+			what = "resume"
+			x.lab.Resume(i)
+		} else {
+			x.lab.Pause(i)
+		}
+		toggle(x.paused, i)
+	case 3:
+		if what = "partition"; x.split {
+			what = "heal"
+			x.lab.Heal()
+		} else {
+			p := x.rnd.Perm(soakers)
+			k := 1 + x.rnd.IntN(soakers-1)
+			for r := range p {
+				p[r]++
+			}
+			x.lab.Partition([][]int{p[:k], p[k:]})
+		}
+		x.split = !x.split
+	case 2:
+		if what = "link down"; x.down[i] {
+			what = "link up"
+			x.lab.LinkUp(i)
+		} else {
+			x.lab.LinkDown(i)
+		}
+		toggle(x.down, i)
+	case 4:
+		permille := []int{0, 20, 100}[x.rnd.IntN(3)]
+		what = fmt.Sprint("loss of ", permille)
+		x.lab.Loss(permille)
+	}
+	x.done[what]++
+	x.Logf("%s %s %d", time.Now().Format("05.000000"), what, i)
+}
+
+func (x *chaos) state(kind int) map[int]bool {
+	return []map[int]bool{x.dead, x.paused, x.down}[kind]
+}
+
+func toggle(m map[int]bool, i int) {
+	if m[i] {
+		delete(m, i)
+	} else {
+		m[i] = true
+	}
+}
+
+// whole undoes everything.
+func (x *chaos) whole() {
+	x.lab.Calm()
+	for _, i := range x.members() {
+		if x.down[i] {
+			x.lab.LinkUp(i)
+		}
+		if x.paused[i] {
+			x.lab.Resume(i)
+		}
+		if x.dead[i] {
+			x.start(i)
+		}
+	}
+}
+
+// TestSoak has a group live through many faults in a row, with streams all the
+// time. At the end it must be whole, and the traces without a violation.
+func TestSoak(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	x := &chaos{cluster: newCluster(t, soakers, netlab.Options{GSO: true}).traced(),
+		rnd: rand.New(rand.NewPCG(seed, 0)), dead: map[int]bool{}, paused: map[int]bool{},
+		down: map[int]bool{}, done: map[string]int{}}
+	x.together(soakers)
+	for _, i := range x.members() {
+		x.stream(i, *soak)
+	}
+	for end := time.Now().Add(*soak); ; {
+		left := time.Until(end)
+		if left <= 0 {
+			break
+		}
+		x.step(left)
+		time.Sleep(time.Duration(300+x.rnd.IntN(200)) * time.Millisecond)
+	}
+	x.whole()
+	x.one(soakers, 5*time.Second, x.members()...)
+	for _, i := range x.members() {
+		_, _, views := x.last(i)
+		n := x.counters(i)
+		t.Logf("member %d: %d views, %d delivered, %d suspicions, %d merges, %d block timeouts",
+			i, views, n["MessagesIn"], n["Suspicions"], n["Merges"], n["BlockTimeouts"])
+	}
+	x.memory(x.members()...)
+	before := map[int]int64{}
+	for _, i := range x.members() {
+		before[i] = x.report(i).count
+	}
+	total := x.cast(x.members(), "stream 1000 300 1000", func() {})
+	for _, i := range x.members() {
+		x.delivered(before[i]+total, 5*time.Second, i)
+	}
+	x.sound()
+	t.Logf("seed %d: %v", seed, x.done)
+}
