@@ -43,7 +43,6 @@ func TestGM02(t *testing.T) {
 type exchanger struct {
 	*recorder
 	state, view string
-	msgs        []string
 	hook        func()
 	changing    func(v *clsv.View)
 }

@@ -67,7 +67,7 @@ func (m *Member) Cast(ctx context.Context, msg []byte, o ...MsgOptions) (SendVie
 // TryCast is Cast, but never waits: when too much waits already, it returns
 // ErrWouldBlock.
 func (m *Member) TryCast(msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.send(nil, &post{kind: Cast, safety: options(o).Safety, data: msg})
+	return m.try(&post{kind: Cast, safety: options(o).Safety, data: msg})
 }
 
 // Send sends a message to one member; see GroupMember.Send and Cast.
@@ -78,7 +78,7 @@ func (m *Member) Send(ctx context.Context, to Endpoint, msg []byte,
 
 // TrySend is Send, but never waits; see TryCast.
 func (m *Member) TrySend(to Endpoint, msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.send(nil, &post{kind: Send, to: to, safety: options(o).Safety, data: msg})
+	return m.try(&post{kind: Send, to: to, safety: options(o).Safety, data: msg})
 }
 
 // Scast sends a message to all servers, normal and transferring, and to the
@@ -92,7 +92,7 @@ func (m *Member) Scast(ctx context.Context, msg []byte, o ...MsgOptions) (SendVi
 // TryScast is Scast, but never waits; see TryCast.
 func (m *Member) TryScast(msg []byte, o ...MsgOptions) (SendView, error) {
 	p := options(o)
-	return m.send(nil, &post{kind: Scast, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.try(&post{kind: Scast, safety: p.Safety, dests: p.Dests, data: msg})
 }
 
 // Lsend sends a message to the members in MsgOptions.Dests, which may be none.
@@ -106,7 +106,7 @@ func (m *Member) Lsend(ctx context.Context, msg []byte, o ...MsgOptions) (SendVi
 // TryLsend is Lsend, but never waits; see TryCast.
 func (m *Member) TryLsend(msg []byte, o ...MsgOptions) (SendView, error) {
 	p := options(o)
-	return m.send(nil, &post{kind: Lsend, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.try(&post{kind: Lsend, safety: p.Safety, dests: p.Dests, data: msg})
 }
 
 // AskState asks a normal server for a portion of the state, while this member's
@@ -193,15 +193,24 @@ func newOperation() *operation {
 	return o
 }
 
-// send submits a message, and waits for room if ctx is not nil.
+// send submits a message, and waits for room.
 func (m *GroupMember) send(ctx context.Context, p *post) (SendView, error) {
+	return m.submit(ctx, true, p)
+}
+
+// try submits a message if there is room.
+func (m *GroupMember) try(p *post) (SendView, error) {
+	return m.submit(context.Background(), false, p)
+}
+
+func (m *GroupMember) submit(ctx context.Context, wait bool, p *post) (SendView, error) {
 	l := m.current()
 	if l == nil {
 		return SendView{}, m.fail(p.kind.String(), ErrNotJoined)
 	}
 	o := m.ops.Get().(*operation)
 	for {
-		o.core, o.p, o.done, o.wait, o.room = l.core, *p, false, ctx != nil, nil
+		o.core, o.p, o.done, o.wait, o.room = l.core, *p, false, wait, nil
 		o.sv, o.err = SendView{}, ErrClosed
 		l.rt.Do(o.run)
 		sv, err, room := o.sv, o.err, o.room

@@ -26,7 +26,6 @@ type machine struct {
 	state   uint64
 	backlog [][]byte // received while transferring
 	snaps   map[clsv.Endpoint]uint64
-	x       clsv.Xfer
 	from    clsv.Endpoint
 	total   bool
 	have    bool

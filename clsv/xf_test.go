@@ -260,7 +260,6 @@ func TestXF19(t *testing.T) {
 type sum struct {
 	*recorder
 	value int
-	start int // value at the start of the view
 	since int // received since the transfer began
 	snaps map[clsv.Endpoint]int
 }

@@ -1,7 +1,6 @@
 package check
 
 import (
-	"maps"
 	"slices"
 	"testing"
 
@@ -82,8 +81,6 @@ func TestNoFalseAlarm(t *testing.T) {
 	}
 	t.Logf("%d seeds: %+v", seeds, sum)
 }
-
-func props(c *Checker) []string { return slices.Sorted(maps.Keys(c.Counts())) }
 
 // TestParted has a transfer start again at p, whose source a went a way of its
 // own and came back with a state that won: right, if a has not come along.

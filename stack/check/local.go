@@ -84,7 +84,7 @@ func (c *Checker) deliver(p *proc, e *trace.Event) {
 		return
 	}
 	setBit(got, p.rank)
-	s.hist = append(s.hist, uint32(i)<<tagBits|tagDeliver)
+	s.hist = append(s.hist, entry(int(i), tagDeliver))
 	if from == p.rank && m.pos < 0 && !p.lost {
 		c.early(p, e)
 	}

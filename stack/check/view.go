@@ -71,6 +71,8 @@ const (
 	tagMask = 1<<tagBits - 1
 )
 
+func entry(index, tag int) uint32 { return uint32(index)<<tagBits | uint32(tag) }
+
 func (c *Checker) newView(tv *trace.View) *view {
 	n := len(tv.Members)
 	v := &view{

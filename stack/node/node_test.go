@@ -20,8 +20,6 @@ type counter struct {
 	n     *Node
 	queue []item
 	taken []item
-	done  []uint64
-	epoch uint64
 
 	view      atomic.Pointer[stack.View]
 	delivered atomic.Uint64
