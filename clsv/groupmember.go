@@ -254,7 +254,7 @@ func (m *GroupMember) Cast(ctx context.Context, msg []byte) (SendView, error) {
 // TryCast is Cast, but never waits: when too much waits already, it returns
 // ErrWouldBlock.
 func (m *GroupMember) TryCast(msg []byte) (SendView, error) {
-	return m.try(&post{kind: Cast, data: msg})
+	return m.trySend(&post{kind: Cast, data: msg})
 }
 
 // Send sends a message to one member; otherwise it is like Cast. Messages from
@@ -269,7 +269,7 @@ func (m *GroupMember) Send(ctx context.Context, to Endpoint, msg []byte) (SendVi
 
 // TrySend is Send, but never waits; see TryCast.
 func (m *GroupMember) TrySend(to Endpoint, msg []byte) (SendView, error) {
-	return m.try(&post{kind: Send, to: to, data: msg})
+	return m.trySend(&post{kind: Send, to: to, data: msg})
 }
 
 // RequestView asks for a new view with the same members. Only the coordinator

@@ -67,7 +67,7 @@ func (m *Member) Cast(ctx context.Context, msg []byte, o ...MsgOptions) (SendVie
 // TryCast is Cast, but never waits: when too much waits already, it returns
 // ErrWouldBlock.
 func (m *Member) TryCast(msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.try(&post{kind: Cast, safety: options(o).Safety, data: msg})
+	return m.trySend(&post{kind: Cast, safety: options(o).Safety, data: msg})
 }
 
 // Send sends a message to one member; see GroupMember.Send and Cast.
@@ -78,7 +78,7 @@ func (m *Member) Send(ctx context.Context, to Endpoint, msg []byte,
 
 // TrySend is Send, but never waits; see TryCast.
 func (m *Member) TrySend(to Endpoint, msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.try(&post{kind: Send, to: to, safety: options(o).Safety, data: msg})
+	return m.trySend(&post{kind: Send, to: to, safety: options(o).Safety, data: msg})
 }
 
 // Scast sends a message to all servers, normal and transferring, and to the
@@ -92,7 +92,7 @@ func (m *Member) Scast(ctx context.Context, msg []byte, o ...MsgOptions) (SendVi
 // TryScast is Scast, but never waits; see TryCast.
 func (m *Member) TryScast(msg []byte, o ...MsgOptions) (SendView, error) {
 	p := options(o)
-	return m.try(&post{kind: Scast, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.trySend(&post{kind: Scast, safety: p.Safety, dests: p.Dests, data: msg})
 }
 
 // Lsend sends a message to the members in MsgOptions.Dests, which may be none.
@@ -106,7 +106,7 @@ func (m *Member) Lsend(ctx context.Context, msg []byte, o ...MsgOptions) (SendVi
 // TryLsend is Lsend, but never waits; see TryCast.
 func (m *Member) TryLsend(msg []byte, o ...MsgOptions) (SendView, error) {
 	p := options(o)
-	return m.try(&post{kind: Lsend, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.trySend(&post{kind: Lsend, safety: p.Safety, dests: p.Dests, data: msg})
 }
 
 // AskState asks a normal server for a portion of the state, while this member's
@@ -198,8 +198,8 @@ func (m *GroupMember) send(ctx context.Context, p *post) (SendView, error) {
 	return m.submit(ctx, true, p)
 }
 
-// try submits a message if there is room.
-func (m *GroupMember) try(p *post) (SendView, error) {
+// trySend submits a message if there is room.
+func (m *GroupMember) trySend(p *post) (SendView, error) {
 	return m.submit(context.Background(), false, p)
 }
 

@@ -268,7 +268,7 @@ func (c *Checker) inView(prop string, v *view, m int32, where []place,
 			if w.at >= 0 {
 				continue
 			}
-			w.at = slices.Index(s.hist, entry(m, tagDeliver))
+			w.at = slices.Index(s.hist, entry(int(m), tagDeliver))
 			if m < 0 || w.at < 0 {
 				w.at = max(0, len(s.hist)-1)
 			}
