@@ -362,14 +362,16 @@ func TestIPv6(t *testing.T) {
 
 func TestProcesses(t *testing.T) {
 	l := New(t, 2, Options{})
-	p := l.Start(1, "sh", "-c", "echo one; echo two >&2; ip -4 -o addr show eth0; read x")
+	p := l.Start(1, "sh", "-c", "echo one; echo two >&2; ip -4 -o addr show eth0; read x; echo got $x")
 	p.Wait("^one$", 5*time.Second)
 	_, m := p.Wait(`inet (\S+)/24`, 5*time.Second)
 	if m[1] != l.Addr(1).String() {
 		t.Errorf("the process is at %s", m[1])
 	}
-	if code := p.Exit(5 * time.Second); code == -1 {
-		t.Error("read of /dev/null did not end the process")
+	p.Say("%d", 42)
+	p.Wait("^got 42$", 5*time.Second)
+	if code := p.Exit(5 * time.Second); code != 0 {
+		t.Errorf("the process ended with %d", code)
 	}
 
 	q := l.Start(2, "sh", "-c", "i=0; while :; do i=$((i+1)); echo $i; sleep 0.005; done")

@@ -170,7 +170,9 @@ func viewMutants() []mutant {
 				}}
 			}},
 		{name: "drop the cut", within: 20, around: "mnak", props: "D5 D7 O1", make: noCut},
-		{name: "deliver the failed's after the report", within: 100, start: 150,
+		// Rarely seen: of the seeds from 150 on the 222nd is the first, since members
+		// that are beyond a decision's cut do not obey it.
+		{name: "deliver the failed's after the report", within: 40, start: 360,
 			around: "mnak", props: "D5 O1",
 			make: func(*stack.Port) hook {
 				return hook{event: func(e *stack.Event) bool {
@@ -178,7 +180,7 @@ func viewMutants() []mutant {
 					return !ok
 				}}
 			}},
-		{name: "cut without the survivors' reports", within: 20, around: "install",
+		{name: "cut without the survivors' reports", within: 60, around: "install",
 			props: "D5 D7 O1 D3", make: hastyCut},
 		{name: "disagree about the view", within: 5, above: "pack", props: "M3",
 			make: func(p *stack.Port) hook {
