@@ -157,7 +157,7 @@ func (m *mutation) swap(ok func(a, b *trace.Event) bool) bool {
 func TestMutants(t *testing.T) {
 	seeds, steps := uint64(40), 2500
 	if testing.Short() {
-		seeds, steps = 8, 2000
+		seeds, steps = 12, 2500
 	}
 	all := map[string]int{}
 	traces := make([][][]trace.Event, len(modes()))
