@@ -362,7 +362,8 @@ func TestIPv6(t *testing.T) {
 
 func TestProcesses(t *testing.T) {
 	l := New(t, 2, Options{})
-	p := l.Start(1, "sh", "-c", "echo one; echo two >&2; ip -4 -o addr show eth0; read x; echo got $x")
+	p := l.Start(1, "sh", "-c",
+		"echo one; echo two >&2; ip -4 -o addr show eth0; read x; echo got $x")
 	p.Wait("^one$", 5*time.Second)
 	_, m := p.Wait(`inet (\S+)/24`, 5*time.Second)
 	if m[1] != l.Addr(1).String() {
