@@ -80,6 +80,10 @@ func naive(stream []byte, cuts map[int]bool) (msgs [][]byte, spoilt bool) {
 		for end < len(stream) && !cuts[end] {
 			end++
 		}
+		if stream[at] == wire.Pad {
+			at = end // nothing more in this segment
+			continue
+		}
 		size, n := binary.Uvarint(stream[at+1 : end])
 		if n <= 0 || size > maxMessage {
 			return msgs, true
@@ -100,6 +104,8 @@ func FuzzPack(f *testing.F) {
 	f.Add(uint64(1<<7), []byte("\x00\x03one\x01\x05fi-ve\x02\x00"))
 	f.Add(uint64(1<<3|1<<5), []byte("\x00\x05hello\x00\x02yo"))
 	f.Add(uint64(1<<40), append([]byte("\x00\xd0\x0f"), make([]byte, 2000)...))
+	f.Add(uint64(1<<8), []byte("\x00\x03one\xff\xff\xff\x01\x02hi"))
+	f.Add(uint64(1), []byte("\xff"))
 	f.Add(uint64(0), []byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Fuzz(func(t *testing.T, marks uint64, stream []byte) {
 		e, s := newEnv(t, 2, maxMessage)
