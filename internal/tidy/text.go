@@ -7,12 +7,9 @@ import (
 	"strings"
 )
 
-// unfinished are words that mark what somebody wanted to do later. They and the
-// names below are put together here, so that this file has none of them.
+// unfinished are words that mark what somebody wanted to do later. They are
+// put together here, so that this file has none of them.
 var unfinished = regexp.MustCompile(`\b(TO` + `DO|FIX` + `ME|XX` + `X)\b`)
-
-// workplaces are names of where the work is done, which mean nothing to others.
-var workplaces = regexp.MustCompile(`(?i)shed-` + `(bench|studio)`)
 
 // words looks for words that do not belong into the repository.
 func words(t *Tree) (found []Finding) {
@@ -22,9 +19,6 @@ func words(t *Tree) (found []Finding) {
 			n++
 			if w := unfinished.FindString(line); w != "" {
 				found = append(found, Finding{f.name, n, w + ": finish it or open an issue"})
-			}
-			if w := workplaces.FindString(line); w != "" {
-				found = append(found, Finding{f.name, n, w + ": a workplace means nothing here"})
 			}
 		}
 	}
