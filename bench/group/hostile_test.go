@@ -253,7 +253,7 @@ func TestFlood(t *testing.T) {
 // Well-formed presences, merges and the like of members that do not exist can
 // make a group without authentication change its view. They must not do more.
 func TestForged(t *testing.T) {
-	t.Run("closed ports", func(t *testing.T) { forged(t, false, 5*time.Second) })
+	t.Run("closed ports", func(t *testing.T) { forged(t, false, 12*time.Second) })
 	// What is sent to hosts that do not answer ARP fills the send buffer for
 	// seconds, so that the live members hear nothing of each other either.
 	t.Run("dark hosts", func(t *testing.T) { forged(t, true, 12*time.Second) })
