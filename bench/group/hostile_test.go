@@ -1,9 +1,7 @@
 package group
 
 import (
-	"context"
 	"fmt"
-	"net/netip"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -25,22 +23,6 @@ const (
 
 // maxRSS is what a member may ever occupy, in KiB.
 const maxRSS = 150 << 10
-
-// The members of these tests are children that write traces.
-func init() {
-	dir, name := os.Getenv(hostileEnv), os.Getenv(childEnv)
-	if dir == "" || name == "" {
-		return
-	}
-	cfg := Config{Name: name, Group: netip.MustParseAddrPort("239.255.70.71:17071"),
-		Interface: "eth0", Total: os.Getenv(childEnv+"_TOTAL") != "", Label: os.Getenv(labelEnv),
-		Trace: filepath.Join(dir, fmt.Sprintf("%s-%d.trace", name, os.Getpid()))}
-	if err := Run(context.Background(), cfg, os.Stdin, os.Stdout); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-	os.Exit(0)
-}
 
 // traced has the members started from now on write traces.
 func (c *cluster) traced() *cluster {

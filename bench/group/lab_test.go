@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,32 +23,37 @@ const (
 )
 
 func TestMain(m *testing.M) {
+	var err error
 	if arg := os.Getenv(floorEnv); arg != "" {
-		if err := floor.RunChild(context.Background(), arg, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+		err = floor.RunChild(context.Background(), arg, os.Stdout)
+	} else if name := os.Getenv(childEnv); name != "" {
+		err = Run(context.Background(), childConfig(name), os.Stdin, os.Stdout)
+	} else {
+		os.Exit(m.Run())
 	}
-	if name := os.Getenv(childEnv); name != "" {
-		cfg := Config{Name: name, Group: netip.MustParseAddrPort("239.255.70.71:17071"),
-			Interface: "eth0", Total: os.Getenv(childEnv+"_TOTAL") != ""}
-		if g := os.Getenv(groupEnv); g != "" {
-			cfg.Group = netip.MustParseAddrPort(g)
-		}
-		if list := os.Getenv(peersEnv); list != "" {
-			for _, p := range strings.Split(list, ",") {
-				cfg.Peers = append(cfg.Peers, netip.MustParseAddrPort(p))
-			}
-			cfg.Bind = netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Peers[0].Port())
-		}
-		if err := Run(context.Background(), cfg, os.Stdin, os.Stdout); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
-		}
-		os.Exit(0)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
 	}
-	os.Exit(m.Run())
+}
+
+// childConfig is what a member's process is told by its environment.
+func childConfig(name string) Config {
+	cfg := Config{Name: name, Group: netip.MustParseAddrPort("239.255.70.71:17071"),
+		Interface: "eth0", Total: os.Getenv(childEnv+"_TOTAL") != "", Label: os.Getenv(labelEnv)}
+	if dir := os.Getenv(hostileEnv); dir != "" {
+		cfg.Trace = filepath.Join(dir, fmt.Sprintf("%s-%d.trace", name, os.Getpid()))
+	}
+	if g := os.Getenv(groupEnv); g != "" {
+		cfg.Group = netip.MustParseAddrPort(g)
+	}
+	if list := os.Getenv(peersEnv); list != "" {
+		for _, p := range strings.Split(list, ",") {
+			cfg.Peers = append(cfg.Peers, netip.MustParseAddrPort(p))
+		}
+		cfg.Bind = netip.AddrPortFrom(netip.IPv4Unspecified(), cfg.Peers[0].Port())
+	}
+	return cfg
 }
 
 // cluster is members in the namespaces of a lab.

@@ -30,7 +30,7 @@ func (n *Node) turn(callbacks bool) {
 	callbacks = callbacks && n.used
 	if n.failed {
 		n.discard()
-		n.callbacks(callbacks)
+		n.more = n.callbacks(callbacks)
 		return
 	}
 	defer n.guard()
