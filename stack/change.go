@@ -18,6 +18,7 @@ func (g *Group) next(in *Install) {
 	old := g.cur
 	g.retire(in.Decision, in.Raw)
 	v := g.viewOf(in.Decision, old.view)
+	g.patience.changed(g.now, g.cfg.Silence, old.view, failedOf(in.Decision, old.view), v)
 	g.epoch++
 	g.counters.Views++
 	if g.stopping && !old.view.Private {
@@ -50,12 +51,7 @@ func (g *Group) viewOf(d *wire.Decision, old *View) *View {
 	v := &View{View: d.Next, Group: g.cfg.Group, Prev: old.ID}
 	v.Rank = v.RankOf(g.cfg.Self)
 	v.Together = make([]bool, len(v.Members))
-	var apart Set // those of the old view who come by another way
-	for i := range d.Parties {
-		if d.Parties[i].View == old.ID {
-			apart = SetOf(len(old.Members), d.Parties[i].Failed)
-		}
-	}
+	apart := failedOf(d, old) // who of the old view comes by another way, if at all
 	for i := range v.Members {
 		r := old.RankOf(v.Members[i].ID)
 		v.Together[i] = r >= 0 && (r >= len(apart) || !apart[r])
@@ -64,6 +60,16 @@ func (g *Group) viewOf(d *wire.Decision, old *View) *View {
 		v.Prev = wire.ViewID{}
 	}
 	return v
+}
+
+// failedOf is who did not get to the end of the old view.
+func failedOf(d *wire.Decision, old *View) Set {
+	for i := range d.Parties {
+		if d.Parties[i].View == old.ID {
+			return SetOf(len(old.Members), d.Parties[i].Failed)
+		}
+	}
+	return nil
 }
 
 // replay hands stashed datagrams to the new view.

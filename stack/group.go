@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"time"
 
 	"maestro/wire"
 )
@@ -80,6 +81,7 @@ type Group struct {
 	in       Datagram                // the one that is being received
 	pushed   uint64                  // last segment there was at the last Push
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
+	patience patience
 }
 
 type state int
@@ -121,7 +123,7 @@ func NewGroup(cfg Config, driver Driver, app App, pool *wire.Pool, rnd *rand.Ran
 	return g, nil
 }
 
-// Now, Rand, Pool, Config, GroupConn, Hooks and Counters make a Group the Env
+// Now, Rand, Pool, Config, Silence, GroupConn, Hooks and Counters make a Group the Env
 // of its stacks.
 
 // Now is the time of the current input.
@@ -135,6 +137,9 @@ func (g *Group) Pool() *wire.Pool { return g.pool }
 
 // Config is the configuration with its defaults filled in.
 func (g *Group) Config() *Config { return &g.cfg }
+
+// Silence is how long a member may be silent before it is taken for failed.
+func (g *Group) Silence() time.Duration { return g.patience.silence(g.now, g.cfg.Silence) }
 
 // GroupConn is the connection id of datagrams that belong to no view.
 func (g *Group) GroupConn() uint64 { return g.conn }

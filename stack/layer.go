@@ -162,6 +162,10 @@ func (p *Port) Ltime(least uint64) uint64 { return p.stack.env.Ltime(least) }
 // Rand is the group's random source.
 func (p *Port) Rand() *rand.Rand { return p.stack.env.Rand() }
 
+// Silence is how long a member may be silent before it is taken for failed. It
+// is Config's, or more after false alarms.
+func (p *Port) Silence() time.Duration { return p.stack.env.Silence() }
+
 // View is the view of this stack.
 func (p *Port) View() *View { return p.stack.view }
 

@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"maestro/wire"
 )
@@ -17,6 +18,9 @@ type Env interface {
 	Pool() *wire.Pool
 	Config() *Config
 	GroupConn() uint64
+	// Silence is how long a member may be silent: Config's, or more after false
+	// alarms.
+	Silence() time.Duration
 	Transmit(to netip.AddrPort, b []byte, seg int)
 	Deliver(s *Stack, m *Msg)
 	Told(s *Stack, e Event) // every event, after the layers have seen it

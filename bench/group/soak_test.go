@@ -36,6 +36,21 @@ func (x *chaos) stream(i int, d time.Duration) {
 	}
 }
 
+// quiet waits until nobody delivers anything more. A member that was paused is
+// behind with its stream, and reports only after it.
+func (x *chaos) quiet() {
+	for before := int64(-1); ; time.Sleep(100 * time.Millisecond) {
+		now := int64(0)
+		for _, i := range x.members() {
+			now += x.report(i).count
+		}
+		if now == before {
+			return
+		}
+		before = now
+	}
+}
+
 // step does one thing, or undoes it. Of each kind at most two last.
 func (x *chaos) step(left time.Duration) {
 	i, kind := x.rnd.IntN(soakers)+1, x.rnd.IntN(5)
@@ -157,6 +172,7 @@ func TestSoak(t *testing.T) {
 			i, views, n["MessagesIn"], n["Suspicions"], n["Merges"], n["BlockTimeouts"])
 	}
 	x.memory(x.members()...)
+	x.quiet()
 	before := map[int]int64{}
 	for _, i := range x.members() {
 		before[i] = x.report(i).count

@@ -6,6 +6,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"testing"
+	"time"
 
 	"maestro/layers/pack"
 	"maestro/stack"
@@ -41,6 +42,7 @@ func (e *env) Rand() *rand.Rand                     { return nil }
 func (e *env) Pool() *wire.Pool                     { return &e.pool }
 func (e *env) Config() *stack.Config                { return &e.cfg }
 func (e *env) GroupConn() uint64                    { return 0 }
+func (e *env) Silence() time.Duration               { return e.cfg.Silence }
 func (e *env) Ltime(least uint64) uint64            { return least }
 func (e *env) Hooks() stack.Hooks                   { return nil }
 func (e *env) Counters() *stack.Counters            { return &e.counters }

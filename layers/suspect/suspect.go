@@ -3,7 +3,8 @@
 // Guarantee: a member that is gone is suspected within Silence; one whose
 // process was killed while its host lives, within about a Probe; one that lives
 // and is connected, only after it was silent for Silence and did not answer
-// probes in the last third of it.
+// probes in the last third of it. After false alarms Silence is longer for a
+// while (Port.Silence).
 //
 // Needs: datagrams; whatever comes from a member shows that it lives.
 //
@@ -72,7 +73,7 @@ func (l *layer) Event(e stack.Event) {
 func (l *layer) Expire() {
 	now, cfg := l.Now(), l.Config()
 	l.heard.Shift = 0
-	if late := now.Sub(l.due); late > cfg.Silence/4 {
+	if late := now.Sub(l.due); late > l.Silence()/4 {
 		l.heard.Shift = late
 		l.Counters().SelfStalls++
 	}
@@ -103,7 +104,7 @@ func (l *layer) neighbour() int {
 }
 
 func (l *layer) judge(now stack.Time) {
-	cfg := l.Config()
+	cfg, silence := l.Config(), l.Silence()
 	l.Ask(&l.heard)
 	for r, at := range l.heard.At {
 		if r == l.Me() || l.failed[r] {
@@ -111,9 +112,9 @@ func (l *layer) judge(now stack.Time) {
 		}
 		silent := now.Sub(at)
 		switch {
-		case silent >= cfg.Silence:
+		case silent >= silence:
 			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("silent for %v", silent)})
-		case silent >= cfg.Silence*2/3 && l.beatAt == now.Add(cfg.Heartbeat):
+		case silent >= silence*2/3 && l.beatAt == now.Add(cfg.Heartbeat):
 			l.SendControl(r, wire.KindProbe, 1, nil)
 		}
 	}

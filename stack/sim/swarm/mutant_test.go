@@ -29,6 +29,7 @@ type hook struct {
 	up      func(m *stack.Msg) bool
 	event   func(e *stack.Event) bool
 	receive func(d *stack.Datagram) bool
+	answer  func(q stack.Query) // what was answered
 }
 
 // between is a layer that hooks into the way of messages up.
@@ -82,6 +83,9 @@ func (l *around) Close() {
 func (l *around) Answer(q stack.Query) {
 	if a, ok := l.Layer.(interface{ Answer(stack.Query) }); ok {
 		a.Answer(q)
+		if l.answer != nil {
+			l.answer(q)
+		}
 	}
 }
 

@@ -221,7 +221,8 @@ func (p *plan) script(r *rand.Rand) {
 }
 
 // bound is how long after the storm the group must be whole at the latest: the
-// time to notice all who are gone, twice, since a view change may have to begin
+// time to notice all who are gone, for members that false alarms have made
+// patient, twice, since a view change may have to begin
 // again; to find the other views and to merge with them, as often as it takes
 // to bring all views together by twos; and to get over an application that does
 // not answer and a change that does not end.
@@ -230,7 +231,8 @@ func (p *plan) bound(c *stack.Config) time.Duration {
 	for n := p.members * 2; n > 1; n /= 2 {
 		rounds++
 	}
-	return 3*c.Silence + 2*c.BlockTimeout + rounds*(2*c.Presence+300*time.Millisecond) +
+	return 3*max(c.Silence, stack.MaxSilence) + 2*c.BlockTimeout +
+		rounds*(2*c.Presence+300*time.Millisecond) +
 		c.Discovery + 2*time.Second
 }
 
