@@ -204,11 +204,10 @@ func (c *core) skip(in *intake) {
 		in.held[i].drop()
 	}
 	in.held = nil
-	n := len(in.streams) / 2
 	for i := range in.streams {
 		s := &in.streams[i]
 		s.waiting = 0
-		c.group.Consumed(in.epoch, i%n, i >= n, s.seen)
+		c.group.Consumed(in.epoch, i, s.seen)
 	}
 }
 

@@ -48,6 +48,20 @@ func (c *core) Exchange() bool { return c.x != nil }
 // Compose completes the view that follows.
 func (c *core) Compose(p *stack.Proposal) { c.composer.compose(p) }
 
+// Core is the servers, normal and transferring, if there are clients too: what
+// is for servers does not reach the clients' sockets.
+func (c *core) Core(v *stack.View) stack.Set {
+	var r roles
+	if v.Private || !r.parse(v.Extra, len(v.Members)) || r.count(inServers)+r.count(inXfer) == 0 {
+		return nil
+	}
+	set := make(stack.Set, len(v.Members))
+	for i := range r.places {
+		set[i] = r.places[i].list != inClients
+	}
+	return set
+}
+
 // Weight is what the group's view weighs in a merge. It is the same for the
 // whole life of the view, so that two sides do not change their minds.
 func (c *core) Weight() []byte { return c.weight }

@@ -32,10 +32,10 @@ func (c *core) Deliver(epoch uint64, m *stack.Msg) {
 	if in == nil || in.epoch != epoch || c.closed {
 		return
 	}
-	sends := m.To != stack.All
-	s := &in.streams[in.index(m.From, sends)]
+	s := &in.streams[m.Stream]
 	s.seen = m.Seq
-	it := item{sends: sends, from: int32(m.From), seq: m.Seq, data: m.Data, buf: m.Buf}
+	it := item{sends: !m.Multicast(), from: int32(m.From), stream: int32(m.Stream), seq: m.Seq,
+		data: m.Data, buf: m.Buf}
 	var keep bool
 	if m.Kind < kindUser {
 		keep = c.receive(in, m.Kind, &it)
@@ -44,7 +44,7 @@ func (c *core) Deliver(epoch uint64, m *stack.Msg) {
 	}
 	if !keep || c.leaving && !in.entered {
 		if s.waiting == 0 {
-			c.group.Consumed(epoch, m.From, sends, m.Seq)
+			c.group.Consumed(epoch, m.Stream, m.Seq)
 		}
 		return
 	}
@@ -281,13 +281,12 @@ func (c *core) Done() {
 func (c *core) handled(it *item) {
 	switch it.op {
 	case opMessage, opAsk, opState:
-		n := c.app.index(int(it.from), it.sends)
-		s := &c.app.streams[n]
+		s := &c.app.streams[it.stream]
 		s.waiting--
 		s.done = it.seq
 		if !s.touched {
 			s.touched = true
-			c.inbox.touched = append(c.inbox.touched, int32(n))
+			c.inbox.touched = append(c.inbox.touched, it.stream)
 		}
 	case opBlock:
 		c.blockReturned(it.ev.in)
@@ -315,8 +314,7 @@ func (c *core) consumed() {
 		if c.over {
 			continue
 		}
-		half := len(in.streams) / 2
-		c.group.Consumed(in.epoch, int(n)%half, int(n) >= half, seq)
+		c.group.Consumed(in.epoch, int(n), seq)
 	}
 	c.inbox.touched = c.inbox.touched[:0]
 }

@@ -24,15 +24,16 @@ const (
 
 // item is a callback that waits. Messages use the plain fields, the others ev.
 type item struct {
-	op    op
-	sends bool // the message came point to point
-	from  int32
-	head  userHead
-	seq   uint64 // segment that ends the message
-	xfer  uint64 // transfer that a state message belongs to
-	data  []byte
-	buf   *wire.Buf
-	ev    *event
+	op     op
+	sends  bool // the message came point to point
+	from   int32
+	stream int32 // of the group
+	head   userHead
+	seq    uint64 // segment that ends the message
+	xfer   uint64 // transfer that a state message belongs to
+	data   []byte
+	buf    *wire.Buf
+	ev     *event
 }
 
 // event is what rarer callbacks need.
@@ -60,7 +61,7 @@ type intake struct {
 	roles    roles
 	me       place
 	typ      Xfer
-	streams  []stream // casts by rank, then sends by rank
+	streams  []stream // the group's
 	applied  uint64   // messages received that may have changed the state
 	entered  bool     // its acceptance is queued, or past
 	blocking bool     // its Block is queued, or past
@@ -80,12 +81,5 @@ type stream struct {
 }
 
 func newIntake(epoch uint64, v *stack.View) *intake {
-	return &intake{epoch: epoch, view: v, streams: make([]stream, 2*len(v.Members))}
-}
-
-func (in *intake) index(from int, sends bool) int {
-	if sends {
-		return len(in.streams)/2 + from
-	}
-	return from
+	return &intake{epoch: epoch, view: v, streams: make([]stream, 3*len(v.Members))}
 }

@@ -138,24 +138,51 @@ func (c *core) transmitUser(p *post) error {
 	if c.rec != nil {
 		head = appendNumber(head, p.number)
 	}
+	c.ranks = c.ranks[:0]
 	listed := p.kind == Lsend || p.kind == Scast && len(p.dests) > 0
 	if listed {
 		c.ranks = ranksOf(c.view, p.dests, c.ranks)
-		if p.kind == Lsend && len(c.ranks) == 0 {
-			return nil // nobody
-		}
 		head = appendRanks(head, c.ranks)
+	}
+	if c.forNobody(p) {
+		return nil
 	}
 	c.headBuf = head
 	kind := userKind(p.kind, p.safety, c.rec != nil, listed)
-	if p.kind != Send {
+	switch {
+	case p.kind == Send:
+		to := c.view.RankOf(p.to)
+		if to < 0 {
+			return ErrNotMember
+		}
+		return c.group.Send(to, kind, head, p.data)
+	case p.kind == Cast || !c.forCore():
 		return c.group.Cast(kind, head, p.data)
 	}
-	to := c.view.RankOf(p.to)
-	if to < 0 {
-		return ErrNotMember
+	return c.group.CastCore(kind, head, p.data)
+}
+
+// forNobody reports whether a multicast without destinations would reach no one.
+func (c *core) forNobody(p *post) bool {
+	switch {
+	case len(c.ranks) > 0:
+		return false
+	case p.kind == Scast:
+		return len(c.view.Servers)+len(c.view.XferServers) == 0
 	}
-	return c.group.Send(to, kind, head, p.data)
+	return p.kind == Lsend
+}
+
+// forCore reports whether all destinations of a multicast get what is cast to
+// the core, to which servers belong.
+func (c *core) forCore() bool {
+	v := c.cur.view
+	for _, r := range c.ranks {
+		if !v.InCore(r) {
+			return false
+		}
+	}
+	return true
 }
 
 // transmitState sends a message of a state transfer, if both sides still are

@@ -110,7 +110,7 @@ func (p *program) message(k wire.Kind, m *solo) []byte {
 	n := len(v.Members)
 	switch k {
 	case wire.KindNak, wire.KindSendNak:
-		c := wire.Nak{Origin: p.below(n + 1)}
+		c := wire.Nak{Stream: p.below(n + 1)}
 		for range p.below(3) + 1 {
 			from := uint64(p.below(10)) + 1
 			c.Spans = append(c.Spans, wire.Span{From: from, To: from + uint64(p.below(5))})
@@ -120,7 +120,7 @@ func (p *program) message(k wire.Kind, m *solo) []byte {
 		c := wire.Mark{Sent: uint64(p.below(40)), Stable: uint64(p.below(40))}
 		return c.Append(nil)
 	case wire.KindAck, wire.KindSendAck:
-		c := wire.Ack{Origin: p.below(n), Received: uint64(p.below(10)),
+		c := wire.Ack{Stream: p.below(n), Received: uint64(p.below(10)),
 			Consumed: uint64(p.below(10)), Drops: uint64(p.below(10))}
 		return c.Append(nil)
 	case wire.KindSuspect:
@@ -130,8 +130,8 @@ func (p *program) message(k wire.Kind, m *solo) []byte {
 		c := wire.Block{Round: p.round(m), Failed: p.ranks(n)}
 		return c.Append(nil)
 	case wire.KindFlushOk:
-		c := wire.FlushOk{Round: p.round(m), Sent: uint64(p.below(8)), Recv: p.numbers(n),
-			Failed: p.ranks(n), Leaving: p.below(8) == 7, Exchange: p.below(8) == 7}
+		c := wire.FlushOk{Round: p.round(m), Recv: p.numbers(n), Failed: p.ranks(n),
+			Leaving: p.below(8) == 7, Exchange: p.below(8) == 7}
 		return c.Append(nil)
 	}
 	return p.foreign(k, m)

@@ -15,6 +15,7 @@ import (
 	"maestro/layers/stable"
 	"maestro/layers/suspect"
 	"maestro/layers/total"
+	"maestro/layers/weave"
 	"maestro/stack"
 )
 
@@ -24,7 +25,7 @@ import (
 func For(want stack.Props) (name string, makers []stack.Maker) {
 	name = "vsync"
 	makers = []stack.Maker{bottom.Maker(), mnak.Maker(), pt2pt.Maker(), stable.Maker(),
-		pack.Maker()}
+		pack.Maker(), weave.Maker()}
 	if want&stack.Total != 0 {
 		name += "+total"
 		makers = append(makers, total.Maker())

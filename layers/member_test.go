@@ -107,7 +107,7 @@ func (m *solo) turn() {
 func (m *solo) drop() {
 	for i := range m.taken {
 		t := &m.taken[i]
-		m.group.Consumed(t.epoch, t.From, t.To != stack.All, t.Seq)
+		m.group.Consumed(t.epoch, t.Stream, t.Seq)
 		if t.Buf != nil {
 			t.Buf.Drop()
 		}
@@ -244,7 +244,7 @@ func TestAllocations(t *testing.T) {
 			m := newSolo(t, want)
 			m.ignore = true
 			m.join("a", "b")
-			ack := wire.Ack{Origin: 0}
+			ack := wire.Ack{Stream: 0}
 			h := wire.Header{Kind: wire.KindAck, Sender: 1, Conn: m.conn()}
 			allocations(t, m, func() {
 				for range 50 {

@@ -147,7 +147,7 @@ func (a *actor) turn() {
 func (a *actor) consume() {
 	for i := range a.taken {
 		m := &a.taken[i]
-		a.group.Consumed(m.epoch, m.From, m.To != stack.All, m.Seq)
+		a.group.Consumed(m.epoch, m.Stream, m.Seq)
 		if m.Buf != nil {
 			m.Buf.Drop()
 		}

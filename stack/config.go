@@ -16,6 +16,9 @@ type Config struct {
 	Self     wire.Endpoint  // this member's name and incarnation
 	Addr     netip.AddrPort // this member's unicast address
 	KeyEpoch uint32
+	// Core is the multicast address of the views' core. Without one, copies go to
+	// each of its members.
+	Core netip.AddrPort
 
 	// StackName names the composition; members of one view must have the same.
 	StackName string

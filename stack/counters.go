@@ -16,6 +16,7 @@ type Counters struct {
 	MessageBytesOut uint64
 
 	Malformed  uint64 // datagrams dropped: not a message of their kind
+	NotForUs   uint64 // dropped: cast to a core that this member is not in
 	OtherGroup uint64 // dropped: of nobody in this view, as of another group or key
 	OtherView  uint64 // dropped: of a member, but of no view of ours
 	Stashed    uint64 // kept for a view that is not installed yet

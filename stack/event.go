@@ -62,13 +62,14 @@ type Flushed struct {
 // Cut is how far the view's messages are delivered: all that the survivors
 // sent, and of the failed as much as any survivor has.
 func (f *Flushed) Cut(v *View, by int) wire.Party {
-	n := len(v.Members)
+	n := v.Streams()
 	p := wire.Party{View: v.ID, Round: f.Round, By: uint16(by), Failed: f.Failed.Ranks(),
 		Cut: make([]uint64, n), Holder: make([]uint16, n)}
 	for s := range n {
-		p.Holder[s] = uint16(s)
-		if r := f.Replies[s]; r != nil && !f.Failed[s] {
-			p.Cut[s] = r.Sent
+		origin := s % len(v.Members)
+		p.Holder[s] = uint16(origin)
+		if r := f.Replies[origin]; r != nil && !f.Failed[origin] {
+			p.Cut[s] = r.Recv[s] // its own: what it has sent
 			continue
 		}
 		for q, r := range f.Replies {
@@ -140,9 +141,8 @@ type Query interface{ query() }
 // Reached asks how far this member has got in every multicast stream.
 // Answered by reliable multicast.
 type Reached struct {
-	Sent   uint64   // last segment transmitted by this member
-	Recv   []uint64 // by rank: last segment received without a gap
-	Passed []uint64 // by rank: last segment passed up
+	Recv   []uint64 // by stream: last segment received without a gap; own: sent
+	Passed []uint64 // by stream: last segment passed up
 	Unsent bool     // something waits to be transmitted
 }
 
@@ -174,19 +174,20 @@ type Heard struct {
 	Shift time.Duration
 }
 
-// Credit asks how far the multicast stream may be transmitted and how far it is
-// stable. Answered by stability.
+// Credit asks how far a multicast stream of this member may be transmitted and
+// how far it is stable. Answered by stability.
 type Credit struct {
+	Log    int    // which of Port.Logs
 	Limit  uint64 // last segment that may be transmitted
-	Stable uint64 // last segment that all live members have
+	Stable uint64 // last segment that all live receivers have
 }
 
 // Holding asks for messages that have come up but are not done with. Those who
 // hold some lower the numbers. Answered by total order and the application's
 // place.
 type Holding struct {
-	Sends bool     // asked of point-to-point streams
-	Done  []uint64 // by rank: last segment whose messages are all done with
+	Sends bool     // asked of point-to-point streams, then Done is by rank
+	Done  []uint64 // by stream: last segment whose messages are all done with
 }
 
 // Room asks whether there is room for more sends to a member. Answered by
@@ -200,18 +201,24 @@ type Room struct {
 // that this member made. Answered by view installation.
 type Unheard struct{ Any bool }
 
-// Marked says how far the multicast stream of a member goes and is stable, by
-// that member's own word.
+// Marked says how far a multicast stream goes and is stable, by its sender's own
+// word.
 type Marked struct {
-	Origin       int
+	Stream       int
 	Sent, Stable uint64
+	Core         uint64 // of a stream to all: how far the core stream is stable
 }
+
+// Awaited says that members wait to hear that this member's core stream is
+// stable up to a segment. Told by the layer that weaves streams.
+type Awaited struct{ Seq uint64 }
 
 // Gathered says that the merge protocol waits for nobody else.
 type Gathered struct{}
 
 func (Marked) event()   {}
 func (Gathered) event() {}
+func (Awaited) event()  {}
 
 func (*Heard) query()   {}
 func (*Unheard) query() {}

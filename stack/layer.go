@@ -22,14 +22,18 @@ func (t Time) Add(d time.Duration) Time { return t + Time(d) }
 // Sub returns t - u.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t - u) }
 
-// All is the destination of a cast.
-const All = -1
+// The destinations of multicasts.
+const (
+	All  = -1 // a cast: the whole view
+	Core = -2 // a core cast: the view's core, where the view has one
+)
 
 // Kinds of messages from FirstStackKind up belong to layers; those below are
 // the application's and pass through the stack unread.
 const (
 	FirstStackKind uint8 = 0xF0
 	KindOrder      uint8 = 0xF0 // total order: the sequencer's decisions
+	KindWeave      uint8 = 0xF1 // weave: what comes before in the other stream
 )
 
 // Msg is a message, or below the packing layer a segment, on its way through a
@@ -38,16 +42,22 @@ const (
 type Msg struct {
 	Kind uint8
 	From int // rank of its sender
-	To   int // rank of its receiver, All for a cast
+	To   int // rank of its receiver, or All or Core
 	// Seq is the number of the segment in which the message ends: consuming
 	// the message consumes its stream up to there.
 	Seq  uint64
 	Head []byte // going down: bytes to put before Data
 	Data []byte
 	Buf  *wire.Buf
+	// Stream numbers the streams that the application consumes: see StreamOf.
+	// Only of messages that are handed to it.
+	Stream int
 	// Claimed says that Data is already in the send log.
 	Claimed bool
 }
+
+// Multicast reports whether it is for more than one member by nature.
+func (m *Msg) Multicast() bool { return m.To < 0 }
 
 // Datagram is one datagram of this view for the layer that speaks its kind.
 type Datagram struct {
@@ -80,6 +90,10 @@ type Flusher interface{ Flush() }
 // ends.
 type Pusher interface{ Push() }
 
+// Claimer is a layer that may have to send something before the message for
+// which room in the send log is about to be claimed.
+type Claimer interface{ Claiming() }
+
 // Retirer is a layer that goes on serving after its view has ended. Only the
 // kinds of datagrams that it names reach it then.
 type Retirer interface{ Retired() []wire.Kind }
@@ -93,15 +107,16 @@ type Dumper interface{ Dump() string }
 // Wire is what the lowest layer offers to all others: datagrams to peers.
 type Wire interface {
 	Layer
-	// CastControl multicasts a control message of this view.
-	CastControl(kind wire.Kind, seq uint64, body []byte)
+	// MultiControl multicasts a control message of this view, to All or Core.
+	MultiControl(to int, kind wire.Kind, seq uint64, body []byte)
 	// SendControl sends a control message to one member of this view.
 	SendControl(to int, kind wire.Kind, seq uint64, body []byte)
 	// CastForeign multicasts a control message to members of other views too.
 	CastForeign(kind wire.Kind, body []byte)
 	// SendForeign sends a control message outside of any view.
 	SendForeign(to netip.AddrPort, kind wire.Kind, body []byte)
-	// Burst transmits framed segments, all of seg bytes but the last.
+	// Burst transmits framed segments, all of seg bytes but the last, to a rank,
+	// All or Core.
 	Burst(to int, b []byte, seg int)
 }
 
@@ -111,7 +126,8 @@ type Maker struct {
 	Needs Props       // what must be given below
 	Gives Props       // what it gives above
 	Kinds []wire.Kind // datagrams that it speaks
-	New   func(p *Port) Layer
+	// New makes the layer of a view, or returns nil if the view needs none.
+	New func(p *Port) Layer
 }
 
 // Port is a layer's place in its stack. A layer embeds it; its methods are the
@@ -119,6 +135,7 @@ type Maker struct {
 type Port struct {
 	stack    *Stack
 	name     string
+	gives    Props
 	below    Layer
 	above    Layer
 	deadline Time
@@ -182,12 +199,33 @@ func (p *Port) Pool() *wire.Pool { return p.stack.env.Pool() }
 // flow control opens its window, reliable multicast transmits it.
 func (p *Port) Log() *wire.Log { return p.stack.log }
 
+// CoreLog is that of its core stream; nil in a view without a core.
+func (p *Port) CoreLog() *wire.Log { return p.stack.core }
+
+// Logs are the send logs that there are: of its multicast stream and, where the
+// view has a core, of its core stream. The k-th is that of stream Me + k*N.
+func (p *Port) Logs() []*wire.Log { return p.stack.logs }
+
+// Streams is the number of multicast streams in the view: one a member, and in
+// a view with a core one more for each. Stream s is member s%N's.
+func (p *Port) Streams() int { return p.stack.view.Streams() }
+
+// Hears reports whether a stream comes to this member at all.
+func (p *Port) Hears(stream int) bool {
+	return stream < p.N() || p.stack.view.InCore(p.stack.view.Rank)
+}
+
 // Wire is the lowest layer.
 func (p *Port) Wire() Wire { return p.stack.wire }
 
 // CastControl multicasts a control message of this view.
 func (p *Port) CastControl(kind wire.Kind, seq uint64, body []byte) {
-	p.stack.wire.CastControl(kind, seq, body)
+	p.stack.wire.MultiControl(All, kind, seq, body)
+}
+
+// MultiControl multicasts a control message to All or to the Core.
+func (p *Port) MultiControl(to int, kind wire.Kind, seq uint64, body []byte) {
+	p.stack.wire.MultiControl(to, kind, seq, body)
 }
 
 // SendControl sends a control message to one member.

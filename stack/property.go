@@ -14,7 +14,7 @@ const (
 	Datagrams    Props = 1 << iota // datagrams to and from the members of the view
 	Reliable                       // multicast segments arrive once, in FIFO order, without gaps
 	PointToPoint                   // segments to one member arrive once, in order
-	Messages                       // messages of any size over segments
+	Messages                       // messages of any size over segments, each stream in order
 	Stable                         // buffers are freed, senders are throttled
 	Fifo                           // messages of one sender arrive in the order sent
 	Total                          // all members deliver in one order

@@ -15,7 +15,7 @@ import (
 // missed, by name, by the one that needs it, unless nobody does.
 func TestCheck(t *testing.T) {
 	optional := map[string]bool{"pt2pt": true, "total": true, "local": true, "merge": true,
-		"pack": true}
+		"weave": true}
 	for _, want := range []stack.Props{0, stack.Total, stack.NoLocal, stack.Total | stack.NoLocal} {
 		name, makers := layers.For(want)
 		if err := stack.Check(makers); err != nil {
@@ -24,7 +24,7 @@ func TestCheck(t *testing.T) {
 		for i, m := range makers {
 			rest := append(append([]stack.Maker{}, makers[:i]...), makers[i+1:]...)
 			err := stack.Check(rest)
-			if optional[m.Name] && (m.Name != "pack" || want == 0) {
+			if optional[m.Name] && (m.Name != "weave" || want&stack.Total == 0) {
 				if err != nil {
 					t.Errorf("%s without %s: %v", name, m.Name, err)
 				}

@@ -130,7 +130,7 @@ func (g *Group) straggler(e *ended, d *Datagram) {
 func (g *Group) chatty(k wire.Kind) bool {
 	switch k {
 	case wire.KindHeartbeat, wire.KindBlock, wire.KindFlushOk, wire.KindSuspect, wire.KindCast,
-		wire.KindAnnounce, wire.KindLeave:
+		wire.KindCore, wire.KindAnnounce, wire.KindLeave:
 		return true
 	}
 	return false

@@ -9,6 +9,15 @@ import (
 // group copies; the caller keeps its memory. Kind is below FirstStackKind.
 func (g *Group) Cast(kind uint8, head, data []byte) error { return g.send(All, kind, head, data) }
 
+// CastCore multicasts a message to the core of the current view: in a view
+// without a core, to all. Any member may.
+func (g *Group) CastCore(kind uint8, head, data []byte) error {
+	if g.cur == nil || g.cur.view.Core == nil {
+		return g.send(All, kind, head, data)
+	}
+	return g.send(Core, kind, head, data)
+}
+
 // Send sends a message to one member of the current view, by rank.
 func (g *Group) Send(to int, kind uint8, head, data []byte) error {
 	if g.cur == nil || to < 0 || to >= len(g.cur.view.Members) {
@@ -39,8 +48,11 @@ func (g *Group) wait(to int) {
 }
 
 func (g *Group) full(to int) bool {
-	if to == All {
+	switch {
+	case to == All:
 		return g.cur.log.Unsent() > g.cfg.SendBuffer
+	case to == Core:
+		return g.cur.core != nil && g.cur.core.Unsent() > g.cfg.SendBuffer
 	}
 	g.room = Room{To: to}
 	g.cur.Ask(&g.room)
@@ -72,6 +84,11 @@ func (g *Group) Claim(n int) ([]byte, error) {
 		g.wait(All)
 		return nil, ErrWouldBlock
 	}
+	for _, l := range g.cur.layers {
+		if c, ok := l.(Claimer); ok {
+			c.Claiming()
+		}
+	}
 	return g.cur.log.Claim(n), nil
 }
 
@@ -100,11 +117,11 @@ func (g *Group) Stopped() {
 	}
 }
 
-// Consumed tells that the application has done with a stream's messages up to
-// segment seq of an epoch.
-func (g *Group) Consumed(epoch uint64, from int, sends bool, seq uint64) {
+// Consumed tells that the application has done with the messages of a stream
+// (Msg.Stream) up to segment seq of an epoch.
+func (g *Group) Consumed(epoch uint64, stream int, seq uint64) {
 	if epoch == g.epoch && g.cur != nil && g.state != out {
-		g.cur.Consumed(from, sends, seq)
+		g.cur.Consumed(stream, seq)
 	}
 }
 
@@ -138,20 +155,20 @@ func (g *Group) Unreachable(addr netip.AddrPort) {
 // Push transmits whole bursts, if there are any, without ending the turn: the
 // open segment goes on being filled.
 func (g *Group) Push() bool {
-	if g.cur == nil || g.state == out || !g.cur.log.Whole() {
+	if g.cur == nil || g.state == out || !g.cur.whole() {
 		return false
 	}
-	if last := g.cur.log.Last(); last-g.pushed < minPush {
+	if last := g.cur.last(); last-g.pushed < minPush {
 		return false // the window may be closed: do not look again each time
 	}
-	g.pushed = g.cur.log.Last()
+	g.pushed = g.cur.last()
 	g.cur.Push()
 	g.settle()
 	return true
 }
 
 // Pending reports whether anything waits to be transmitted.
-func (g *Group) Pending() bool { return g.cur != nil && g.cur.log.Pending() }
+func (g *Group) Pending() bool { return g.cur != nil && g.cur.pending() }
 
 const minPush = 16 // segments
 

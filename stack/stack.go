@@ -45,6 +45,11 @@ type Hooks interface {
 	Compose(p *Proposal)
 }
 
+// Corer is an App whose views have a core: members that multicasts can be
+// restricted to. Core returns, by rank, who is in that of a view, nil if all
+// are. It must follow from what all members of the view agree on.
+type Corer interface{ Core(v *View) Set }
+
 // Proposal is a view in the making, for Hooks.Compose.
 type Proposal struct {
 	// Parties are the views that end, this member's own first, each with those
@@ -68,7 +73,9 @@ type Stack struct {
 	env      Env
 	view     *View
 	conn     uint64
-	log      *wire.Log
+	log      *wire.Log   // of casts
+	core     *wire.Log   // of core casts, if the view has a core
+	logs     []*wire.Log // those that there are
 	counters *Counters
 
 	layers   []Layer // from the bottom up
@@ -78,8 +85,8 @@ type Stack struct {
 	top      Layer
 	route    [wire.KindCount]Layer
 
-	// What the application was given and has taken of each stream, by rank.
-	given, taken, givenSends, takenSends []uint64
+	// What the application was given and has taken, by StreamOf.
+	given, taken []uint64
 
 	events   []Event
 	settling bool
@@ -95,14 +102,22 @@ func New(env Env, view *View, makers []Maker) *Stack {
 	cfg := env.Config()
 	s := &Stack{env: env, view: view, counters: env.Counters()}
 	s.conn = wire.ConnID(view.Group, cfg.KeyEpoch, view.ID, cfg.StackName)
-	s.log = wire.NewLog(env.Pool(), wire.Header{
-		Kind: wire.KindCast, Sender: uint16(view.Rank), Conn: s.conn}, cfg.Segment)
+	hdr := wire.Header{Kind: wire.KindCast, Sender: uint16(view.Rank), Conn: s.conn}
+	s.log = wire.NewLog(env.Pool(), hdr, cfg.Segment)
+	s.logs = []*wire.Log{s.log}
+	if view.Core != nil {
+		hdr.Kind = wire.KindCore
+		s.core = wire.NewLog(env.Pool(), hdr, cfg.Segment)
+		s.logs = append(s.logs, s.core)
+	}
 	n := len(view.Members)
-	s.given, s.taken = make([]uint64, n), make([]uint64, n)
-	s.givenSends, s.takenSends = make([]uint64, n), make([]uint64, n)
+	s.given, s.taken = make([]uint64, 3*n), make([]uint64, 3*n)
 	for _, m := range makers {
-		p := &Port{stack: s, name: m.Name, deadline: Never}
+		p := &Port{stack: s, name: m.Name, gives: m.Gives, deadline: Never}
 		l := m.New(p)
+		if l == nil {
+			continue // not needed in this view
+		}
 		s.ports = append(s.ports, p)
 		s.layers = append(s.layers, l)
 		for _, k := range m.Kinds {
@@ -114,26 +129,26 @@ func New(env Env, view *View, makers []Maker) *Stack {
 	}
 	slices.Reverse(s.flushers)
 	s.wire = s.layers[0].(Wire)
-	s.connect(makers)
+	s.connect()
 	s.settle()
 	return s
 }
 
 // connect makes neighbours of the layers that data passes.
-func (s *Stack) connect(makers []Maker) {
+func (s *Stack) connect() {
 	const data = Datagrams | Reliable | PointToPoint | Messages | Fifo | Stable | Total |
 		Local | NoLocal
 	var below Layer = (*floor)(s)
 	var lower *Port
-	for i, m := range makers {
-		if m.Gives&data == 0 {
+	for i, p := range s.ports {
+		if p.gives&data == 0 {
 			continue
 		}
-		s.ports[i].below = below
+		p.below = below
 		if lower != nil {
 			lower.above = s.layers[i]
 		}
-		below, lower = s.layers[i], s.ports[i]
+		below, lower = s.layers[i], p
 	}
 	lower.above = (*ceiling)(s)
 	s.top = below
@@ -143,11 +158,8 @@ func (s *Stack) connect(makers []Maker) {
 type ceiling Stack
 
 func (c *ceiling) Up(m *Msg) {
-	if m.To == All {
-		c.given[m.From] = m.Seq
-	} else {
-		c.givenSends[m.From] = m.Seq
-	}
+	m.Stream = StreamOf(len(c.view.Members), m.From, m.To)
+	c.given[m.Stream] = m.Seq
 	c.env.Deliver((*Stack)(c), m)
 }
 func (c *ceiling) Down(*Msg)         {}
@@ -156,23 +168,19 @@ func (c *ceiling) Receive(*Datagram) {}
 func (c *ceiling) Expire()           {}
 
 // Consumed notes that the application has done with a stream up to seq.
-func (s *Stack) Consumed(from int, sends bool, seq uint64) {
-	if sends {
-		s.takenSends[from] = max(seq, s.takenSends[from])
-	} else {
-		s.taken[from] = max(seq, s.taken[from])
-	}
+func (s *Stack) Consumed(stream int, seq uint64) {
+	s.taken[stream] = max(seq, s.taken[stream])
 }
 
 // hold lowers the numbers of streams whose messages the application has.
 func (s *Stack) hold(q *Holding) {
-	given, taken := s.given, s.taken
+	first := 0
 	if q.Sends {
-		given, taken = s.givenSends, s.takenSends
+		first = 2 * len(s.view.Members)
 	}
-	for r := range q.Done {
-		if taken[r] < given[r] {
-			q.Done[r] = min(q.Done[r], taken[r])
+	for i := range q.Done {
+		if t := s.taken[first+i]; t < s.given[first+i] {
+			q.Done[i] = min(q.Done[i], t)
 		}
 	}
 }
@@ -194,6 +202,26 @@ func (s *Stack) Conn() uint64 { return s.conn }
 
 // Log is the send log of the multicast stream.
 func (s *Stack) Log() *wire.Log { return s.log }
+
+// CoreLog is that of the core stream, nil in a view without a core.
+func (s *Stack) CoreLog() *wire.Log { return s.core }
+
+// pending reports whether anything waits to be transmitted.
+func (s *Stack) pending() bool {
+	return s.log.Pending() || s.core != nil && s.core.Pending()
+}
+
+// whole reports whether a whole burst is ready to be transmitted.
+func (s *Stack) whole() bool { return s.log.Whole() || s.core != nil && s.core.Whole() }
+
+// last counts the segments that have been sealed.
+func (s *Stack) last() uint64 {
+	n := s.log.Last()
+	if s.core != nil {
+		n += s.core.Last()
+	}
+	return n
+}
 
 // Down takes a message of the application.
 func (s *Stack) Down(m *Msg) { s.top.Down(m) }
@@ -343,7 +371,9 @@ func (s *Stack) Close() {
 			c.Close()
 		}
 	}
-	s.log.Close()
+	for _, l := range s.logs {
+		l.Close()
+	}
 }
 
 // Dump prints the state of all layers that can print theirs.

@@ -17,6 +17,9 @@ type View struct {
 	// Together tells, by rank, who comes from the same view as this member:
 	// the transitional set.
 	Together []bool
+	// Core is, by rank, who gets what is cast to the view's core. Nil means that
+	// the view has none: what is cast to the core is cast to all.
+	Core Set
 	// Private is the view of a member that is still looking for its group. The
 	// application does not see it.
 	Private bool
@@ -40,6 +43,31 @@ func (v *View) RankAt(a netip.AddrPort) int {
 		}
 	}
 	return -1
+}
+
+// InCore reports whether a member gets what is cast to the core.
+func (v *View) InCore(rank int) bool { return v.Core == nil || v.Core[rank] }
+
+// Streams is the number of multicast streams, a number s of which is member
+// s%n's: its stream to all, and from n on, in a view with a core, its stream to
+// the core.
+func (v *View) Streams() int {
+	if v.Core == nil {
+		return len(v.Members)
+	}
+	return 2 * len(v.Members)
+}
+
+// StreamOf numbers the streams that come from the members of a view of n: those
+// of casts, of core casts, and of sends, by rank.
+func StreamOf(n, from, to int) int {
+	switch to {
+	case All:
+		return from
+	case Core:
+		return n + from
+	}
+	return 2*n + from
 }
 
 // Endpoints returns the members in rank order.

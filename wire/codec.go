@@ -12,7 +12,8 @@ var ErrMalformed = errors.New("wire: malformed message")
 
 // Limits on what a message may claim, checked before anything is allocated.
 const (
-	MaxMembers = 1024    // members of one view
+	MaxMembers = 1024 // members of one view
+	MaxStreams = 2 * MaxMembers
 	MaxAttr    = 1 << 10 // bytes of one member's attributes
 	MaxExtra   = 32 << 10
 )
@@ -183,7 +184,7 @@ func (r *reader) count(limit, size int) int {
 }
 
 func (r *reader) u64s() []uint64 {
-	n := r.count(MaxMembers, 8)
+	n := r.count(MaxStreams, 8)
 	if n == 0 {
 		return nil
 	}

@@ -32,7 +32,7 @@ var codecs = []struct {
 	{"block", func() codec { return new(wire.Block) },
 		&wire.Block{Round: 7, Failed: []int{1, 300}}},
 	{"flushok", func() codec { return new(wire.FlushOk) }, &wire.FlushOk{Round: 2, Leaving: true,
-		Exchange: true, Sent: 3, Recv: []uint64{1, 2, 3}, Failed: []int{2}, Attr: []byte("attr")}},
+		Exchange: true, Recv: []uint64{1, 2, 3}, Failed: []int{2}, Attr: []byte("attr")}},
 	{"decision", func() codec { return new(wire.Decision) }, &wire.Decision{
 		Parties: []wire.Party{exampleParty(3), exampleParty(1)},
 		Next: wire.View{ID: exampleView(9), Members: exampleMembers(), Exchange: true,
@@ -45,11 +45,12 @@ var codecs = []struct {
 	{"viewref", func() codec { return new(wire.ViewRef) }, &wire.ViewRef{View: exampleView(4),
 		Now: exampleView(5), Members: []wire.Endpoint{exampleMembers()[0].ID}}},
 	{"ranks", func() codec { return new(wire.Ranks) }, &wire.Ranks{Ranks: []int{0, 5, 9}}},
-	{"nak", func() codec { return new(wire.Nak) }, &wire.Nak{Origin: 3,
+	{"nak", func() codec { return new(wire.Nak) }, &wire.Nak{Stream: 3,
 		Spans: []wire.Span{{From: 1, To: 1}, {From: 4, To: 99}}}},
-	{"ack", func() codec { return new(wire.Ack) }, &wire.Ack{Origin: 2, Received: 9, Consumed: 8,
+	{"ack", func() codec { return new(wire.Ack) }, &wire.Ack{Stream: 2, Received: 9, Consumed: 8,
 		Drops: 7}},
-	{"mark", func() codec { return new(wire.Mark) }, &wire.Mark{Sent: 9, Stable: 8}},
+	{"mark", func() codec { return new(wire.Mark) }, &wire.Mark{Stream: 4, Sent: 9, Stable: 8,
+		Core: 7}},
 }
 
 func exampleView(n uint64) wire.ViewID {
@@ -127,7 +128,7 @@ func TestRefused(t *testing.T) {
 		"cut and holders differ":     &wire.Merge{Party: uneven, Members: two, Ranks: []int{0, 1}},
 		"name too long":              &wire.Presence{View: long},
 		"attributes too long":        &wire.FlushOk{Attr: make([]byte, wire.MaxAttr+1)},
-		"too many received":          &wire.FlushOk{Recv: make([]uint64, wire.MaxMembers+1)},
+		"too many received":          &wire.FlushOk{Recv: make([]uint64, wire.MaxStreams+1)},
 	} {
 		if m.Parse(m.Append(nil)) == nil {
 			t.Errorf("%s: taken", name)
@@ -200,9 +201,8 @@ func fill(t *rapid.T, c codec) {
 		*m = wire.Block{Round: rapid.Uint32().Draw(t, "round"), Failed: genRanks.Draw(t, "failed")}
 	case *wire.FlushOk:
 		*m = wire.FlushOk{Round: rapid.Uint32().Draw(t, "round"), Leaving: b.Draw(t, "leaving"),
-			Exchange: b.Draw(t, "exchange"), Sent: rapid.Uint64().Draw(t, "sent"),
-			Recv: genNumbers.Draw(t, "recv"), Failed: genRanks.Draw(t, "failed"),
-			Attr: genBytes.Draw(t, "attr")}
+			Exchange: b.Draw(t, "exchange"), Recv: genNumbers.Draw(t, "recv"),
+			Failed: genRanks.Draw(t, "failed"), Attr: genBytes.Draw(t, "attr")}
 	case *wire.Decision:
 		*m = wire.Decision{Parties: rapid.SliceOfN(rapid.Custom(genParty), 1, 5).Draw(t, "parties"),
 			Next: wire.View{ID: genView(t), Members: members.Draw(t, "members"),
@@ -225,17 +225,19 @@ func fill(t *rapid.T, c codec) {
 	case *wire.Ranks:
 		m.Ranks = genRanks.Draw(t, "ranks")
 	case *wire.Nak:
-		m.Origin = int(rapid.Uint16().Draw(t, "origin"))
+		m.Stream = int(rapid.Uint16().Draw(t, "stream"))
 		for _, r := range genRanks.Draw(t, "spans") {
 			m.Spans = append(m.Spans, wire.Span{From: uint64(r) + 1, To: uint64(r) + 9})
 		}
 	case *wire.Ack:
-		*m = wire.Ack{Origin: int(rapid.Uint16().Draw(t, "origin")),
+		*m = wire.Ack{Stream: int(rapid.Uint16().Draw(t, "stream")),
 			Received: rapid.Uint64().Draw(t, "received"),
 			Consumed: rapid.Uint64().Draw(t, "consumed"), Drops: rapid.Uint64().Draw(t, "drops")}
 	case *wire.Mark:
-		*m = wire.Mark{Sent: rapid.Uint64().Draw(t, "sent"),
-			Stable: rapid.Uint64().Draw(t, "stable")}
+		*m = wire.Mark{Stream: int(rapid.Uint16().Draw(t, "stream")),
+			Sent:   rapid.Uint64().Draw(t, "sent"),
+			Stable: rapid.Uint64().Draw(t, "stable"),
+			Core:   rapid.Uint64().Draw(t, "core")}
 	default:
 		t.Fatalf("no generator for %T", m)
 	}

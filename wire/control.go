@@ -112,8 +112,7 @@ type FlushOk struct {
 	Round    uint32
 	Leaving  bool     // the member wants to be left out of the next view
 	Exchange bool     // the member wants state messages exchanged
-	Sent     uint64   // number of the member's last multicast segment
-	Recv     []uint64 // for each rank: last segment received without a gap
+	Recv     []uint64 // for each stream: last segment received without a gap; own: sent
 	Failed   []int    // ranks this member takes for failed, increasing
 	Attr     []byte
 }
@@ -124,7 +123,6 @@ func (m *FlushOk) Append(b []byte) []byte {
 	w.u32(m.Round)
 	w.bool(m.Leaving)
 	w.bool(m.Exchange)
-	w.u64(m.Sent)
 	w.u64s(m.Recv)
 	w.ranks(m.Failed)
 	w.bytes(m.Attr)
@@ -137,7 +135,6 @@ func (m *FlushOk) Parse(b []byte) error {
 	m.Round = r.u32()
 	m.Leaving = r.bool()
 	m.Exchange = r.bool()
-	m.Sent = r.u64()
 	m.Recv = r.u64s()
 	m.Failed = r.ranks()
 	m.Attr = r.bytes(MaxAttr)
@@ -152,8 +149,8 @@ type Party struct {
 	// Failed are the ranks that the ballot took for failed. Their messages
 	// after the cut are delivered by nobody.
 	Failed []int
-	Cut    []uint64 // for each rank: the last segment to deliver
-	Holder []uint16 // for each rank: who is known to hold all up to the cut
+	Cut    []uint64 // for each stream: the last segment to deliver
+	Holder []uint16 // for each stream: the rank that is known to hold all up to the cut
 }
 
 func (p *Party) put(w *writer) {
@@ -174,7 +171,7 @@ func (p *Party) get(r *reader) {
 	p.By = r.u16()
 	p.Failed = r.ranks()
 	p.Cut = r.u64s()
-	n := r.count(MaxMembers, 2)
+	n := r.count(MaxStreams, 2)
 	if n != len(p.Cut) {
 		r.bad = true
 		return

@@ -73,7 +73,7 @@ func fuzzOne(f *testing.F, make func() codec, examples ...codec) {
 }
 
 func FuzzNak(f *testing.F) {
-	many := &wire.Nak{Origin: 1}
+	many := &wire.Nak{Stream: 1}
 	for i := range uint64(wire.MaxSpans) {
 		many.Spans = append(many.Spans, wire.Span{From: 3*i + 1, To: 3*i + 2})
 	}

@@ -26,6 +26,7 @@ type Kind uint8
 const (
 	KindNone     Kind = iota
 	KindCast          // a segment of the sender's multicast stream
+	KindCore          // a segment of the sender's core stream
 	KindRepair        // a multicast segment sent again, possibly by another holder
 	KindNak           // the gaps of one multicast stream
 	KindAnnounce      // how far the sender's multicast stream goes
@@ -51,7 +52,7 @@ const (
 )
 
 var kindNames = [KindCount]string{
-	"none", "cast", "repair", "nak", "announce", "ack", "send", "sendnak", "sendack",
+	"none", "cast", "core", "repair", "nak", "announce", "ack", "send", "sendnak", "sendack",
 	"sendmark", "heartbeat", "probe", "suspect", "leave", "block", "flushok", "decision",
 	"decided", "presence", "merge", "mergedeny", "query", "excluded",
 }
@@ -73,7 +74,11 @@ func (k Kind) String() string {
 //
 // All integers are little-endian. Sender is the sender's rank in the view that
 // the connection id names. Low is, in a segment of a multicast stream, how far
-// behind Seq the stream is stable (65535: that far or farther).
+// behind Seq the stream is stable (65535: that far or farther), and in one that
+// is sent again the number of its stream.
+//
+// Multicast streams of a view of n members are numbered: s < n is the stream of
+// rank s to all, n + s its stream to the view's core.
 type Header struct {
 	Kind   Kind
 	Flags  uint8

@@ -288,6 +288,15 @@ func (l *Log) Close() {
 // First is the number of the oldest segment kept.
 func (l *Log) First() uint64 { return l.first }
 
+// Open is the number of the segment in which the last message ends, sealed or
+// not, 0 if there is none.
+func (l *Log) Open() uint64 {
+	if l.fill > HeaderLen {
+		return l.next
+	}
+	return l.next - 1
+}
+
 // Last is the number of the last sealed segment, 0 if there is none.
 func (l *Log) Last() uint64 { return l.next - 1 }
 

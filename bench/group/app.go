@@ -17,14 +17,14 @@ const (
 
 // upcall is a call of the group that waits for Run.
 type upcall struct {
-	what  what
-	kind  uint8
-	sends bool
-	from  int32
-	seq   uint64
-	data  []byte
-	buf   *wire.Buf // nil where the upcall before holds it
-	rare  *rare
+	what   what
+	kind   uint8
+	from   int32
+	stream int32
+	seq    uint64
+	data   []byte
+	buf    *wire.Buf // nil where the upcall before holds it
+	rare   *rare
 }
 
 // rare is what few upcalls have.
@@ -86,7 +86,7 @@ func (a *app) Deliver(epoch uint64, m *stack.Msg) {
 		}
 	}
 	a.queue = append(a.queue, upcall{kind: m.Kind, from: int32(m.From),
-		sends: m.To != stack.All, seq: m.Seq, data: m.Data, buf: buf})
+		stream: int32(m.Stream), seq: m.Seq, data: m.Data, buf: buf})
 }
 
 func (a *app) Take() bool {
@@ -158,7 +158,7 @@ func (a *app) message(u *upcall) {
 
 // follows tells whether u comes in the same stream as another upcall.
 func (u *upcall) follows(o *upcall) bool {
-	return u.what == deliver && u.from == o.from && u.sends == o.sends
+	return u.what == deliver && u.stream == o.stream
 }
 
 // Done tells the group what has been consumed: of each stream the last.
@@ -170,7 +170,7 @@ func (a *app) Done() {
 		switch u.what {
 		case deliver:
 			if i+1 == len(a.taken) || !a.taken[i+1].follows(u) {
-				g.Consumed(a.epoch, int(u.from), u.sends, u.seq)
+				g.Consumed(a.epoch, int(u.stream), u.seq)
 			}
 			if u.buf != nil {
 				u.buf.Drop()

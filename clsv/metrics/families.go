@@ -69,7 +69,7 @@ var packetKinds = []struct {
 	name  string
 	kinds []wire.Kind
 }{
-	{"data", []wire.Kind{wire.KindCast, wire.KindSend}},
+	{"data", []wire.Kind{wire.KindCast, wire.KindCore, wire.KindSend}},
 	{"retransmit", []wire.Kind{wire.KindRepair}},
 	{"nak", []wire.Kind{wire.KindNak, wire.KindSendNak}},
 	{"stability", []wire.Kind{wire.KindAnnounce, wire.KindAck, wire.KindSendAck,

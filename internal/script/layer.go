@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -95,6 +96,14 @@ func (b *bench) make(a args) {
 	}
 	ltime := a.num("ltime", 1)
 	_, v.Private = a.take("private")
+	if c, ok := a.take("core"); ok {
+		v.Core = make(stack.Set, len(names))
+		must(0, each(c, "[", "]", func(_ int, w string) error {
+			r, err := strconv.Atoi(w)
+			v.Core.Add([]int{r})
+			return err
+		}))
+	}
 	v.ID = wire.ViewID{Ltime: uint64(ltime), Coord: member(names[0]).ID}
 	for _, name := range names {
 		v.Members = append(v.Members, member(name))
@@ -104,6 +113,9 @@ func (b *bench) make(a args) {
 		b.stack.Close()
 	}
 	b.cfg = stack.Config{Group: "g", Self: v.Members[v.Rank].ID, Addr: v.Members[v.Rank].Addr}
+	if addr, ok := a.take("coreaddr"); ok {
+		b.cfg.Core = must(netip.ParseAddrPort(addr))
+	}
 	a.fill(&b.cfg)
 	b.fill()
 	for r := range v.Members {
@@ -147,13 +159,15 @@ func (b *bench) data(cmd string, a args) bool {
 		copy(s.Log().Claim(a.num2()), must(bytesOf(a.next())))
 	case "commit":
 		s.Down(&stack.Msg{From: s.View().Rank, To: stack.All, Claimed: true, Seq: uint64(a.num2())})
-	case "log":
-		s.Log().Append(0, nil, a.data())
-		s.Log().Seal()
-	case "burst":
+	case "log", "logcore":
+		log := b.log(cmd == "logcore")
+		log.Append(0, nil, a.data())
+		log.Seal()
+	case "burst", "burstcore":
+		log := b.log(cmd == "burstcore")
 		limit, low := a.num("limit", math.MaxInt64), a.num("stable", 0)
 		for {
-			p, seg, _, _ := s.Log().Burst(uint64(limit), uint64(low))
+			p, seg, _, _ := log.Burst(uint64(limit), uint64(low))
 			if p == nil {
 				break
 			}
@@ -165,11 +179,24 @@ func (b *bench) data(cmd string, a args) bool {
 		b.emit(a)
 	case "consumed":
 		_, sends := a.take("sends")
-		s.Consumed(a.num("from", 0), sends, uint64(a.num("seq", 0)))
+		to := a.dest(stack.All)
+		if sends {
+			to = 0
+		}
+		n := stack.StreamOf(len(s.View().Members), a.num("from", 0), to)
+		s.Consumed(n, uint64(a.num("seq", 0)))
 	default:
 		return false
 	}
 	return true
+}
+
+// log is the send log of casts, or of core casts.
+func (b *bench) log(core bool) *wire.Log {
+	if core {
+		return b.stack.CoreLog()
+	}
+	return b.stack.Log()
 }
 
 // control runs the other commands.
@@ -270,11 +297,11 @@ func speakerOf(k wire.Kind, body []byte) netip.AddrPort {
 // emit has the lowest layer send something.
 func (b *bench) emit(a args) {
 	w := b.stub.Wire()
-	to := a.num("to", stack.All)
+	to := a.dest(stack.All)
 	_, outside := a.take("foreign")
 	h, body := a.datagram()
 	switch {
-	case h.Kind == wire.KindCast:
+	case h.Kind == wire.KindCast, h.Kind == wire.KindCore:
 		p := make([]byte, wire.HeaderLen, wire.HeaderLen+len(body))
 		h.Put(p)
 		p = append(p, body...)
@@ -283,8 +310,8 @@ func (b *bench) emit(a args) {
 		w.CastForeign(h.Kind, body)
 	case outside:
 		w.SendForeign(b.stack.View().Members[to].Addr, h.Kind, body)
-	case to == stack.All:
-		w.CastControl(h.Kind, h.Seq, body)
+	case to < 0:
+		w.MultiControl(to, h.Kind, h.Seq, body)
 	default:
 		w.SendControl(to, h.Kind, h.Seq, body)
 	}

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"maestro/stack"
@@ -84,7 +85,7 @@ func kindOf(name string) wire.Kind {
 func (a *args) datagram() (h wire.Header, body []byte) {
 	h.Kind = kindOf(a.next())
 	h.Seq = uint64(a.num("seq", 0))
-	if h.Kind == wire.KindCast { // nothing is stable
+	if h.Kind == wire.KindCast || h.Kind == wire.KindCore { // nothing is stable
 		h.Low = uint16(a.num("low", int(h.Seq)))
 	}
 	if h.Kind == wire.KindRepair {
@@ -100,7 +101,11 @@ func (a *args) datagram() (h wire.Header, body []byte) {
 // describeMsg writes a message on its way through a stack.
 func describeMsg(m *stack.Msg) string {
 	s := fmt.Sprintf("from=%d ", m.From)
-	if m.To != stack.All {
+	switch m.To {
+	case stack.All:
+	case stack.Core:
+		s += "to=core "
+	default:
 		s += fmt.Sprintf("to=%d ", m.To)
 	}
 	if m.Seq > 0 && !m.Claimed {
@@ -108,6 +113,10 @@ func describeMsg(m *stack.Msg) string {
 	}
 	if m.Kind == stack.KindOrder {
 		return s + "order=" + runs(m.Data)
+	}
+	if m.Kind == stack.KindWeave && len(m.Data) == 16 {
+		return s + fmt.Sprintf("after=%d end=%d", binary.LittleEndian.Uint64(m.Data),
+			binary.LittleEndian.Uint64(m.Data[8:]))
 	}
 	if m.Kind != 0 {
 		s += fmt.Sprintf("kind=%d ", m.Kind)
@@ -118,12 +127,15 @@ func describeMsg(m *stack.Msg) string {
 	return s + text(m.Data)
 }
 
-// runs writes a total order: [rank*count ...].
+// runs writes a total order: [rank*count ...], of core casts rank*countcore.
 func runs(b []byte) string {
 	var parts []string
 	for ; len(b) >= 6; b = b[6:] {
-		parts = append(parts, fmt.Sprintf("%d*%d", binary.LittleEndian.Uint16(b),
-			binary.LittleEndian.Uint32(b[2:])))
+		rank, core := binary.LittleEndian.Uint16(b), ""
+		if rank >= 1<<15 {
+			rank, core = rank-1<<15, "core"
+		}
+		parts = append(parts, fmt.Sprintf("%d*%d%s", rank, binary.LittleEndian.Uint32(b[2:]), core))
 	}
 	return "[" + strings.Join(parts, " ") + "]"
 }
@@ -133,7 +145,11 @@ func order(s string) (b []byte) {
 	err := each(s, "[", "]", func(_ int, w string) error {
 		var rank uint16
 		var count uint32
+		w, core := strings.CutSuffix(w, "core")
 		_, err := fmt.Sscanf(w, "%d*%d", &rank, &count)
+		if core {
+			rank += 1 << 15
+		}
 		b = binary.LittleEndian.AppendUint16(b, rank)
 		b = binary.LittleEndian.AppendUint32(b, count)
 		return err
@@ -142,12 +158,27 @@ func order(s string) (b []byte) {
 	return b
 }
 
+// dest reads a destination: a rank, or "core".
+func (a *args) dest(def int) int {
+	if i := slices.Index(*a, "to=core"); i >= 0 {
+		a.take("to")
+		return stack.Core
+	}
+	return a.num("to", def)
+}
+
 // message reads what describeMsg writes.
 func (a *args) message(from, to int) *stack.Msg {
-	m := &stack.Msg{From: a.num("from", from), To: a.num("to", to), Seq: uint64(a.num("seq", 0)),
+	m := &stack.Msg{From: a.num("from", from), To: a.dest(to), Seq: uint64(a.num("seq", 0)),
 		Kind: uint8(a.num("kind", 0))}
 	if o, ok := a.take("order"); ok {
 		m.Kind, m.Data = stack.KindOrder, order(o)
+		return m
+	}
+	if n := a.num("after", -1); n >= 0 {
+		m.Kind = stack.KindWeave
+		m.Data = binary.LittleEndian.AppendUint64(nil, uint64(n))
+		m.Data = binary.LittleEndian.AppendUint64(m.Data, uint64(a.num("end", 0)))
 		return m
 	}
 	if h, ok := a.take("head"); ok {
@@ -161,7 +192,8 @@ func (a *args) message(from, to int) *stack.Msg {
 var events = []stack.Event{
 	&stack.Suspect{}, &stack.Gone{}, &stack.Fail{}, &stack.Lead{}, &stack.Change{}, &stack.Stop{},
 	&stack.Stopped{}, &stack.Closing{}, &stack.Leave{}, &stack.Flushed{}, &stack.Decided{},
-	&stack.Reopened{}, &stack.CutReached{}, &stack.Install{}, &stack.Left{}, &stack.Foreign{},
+	&stack.Awaited{}, &stack.Reopened{}, &stack.CutReached{}, &stack.Install{}, &stack.Left{},
+	&stack.Foreign{},
 	&stack.Note{}, &stack.Replaced{}, &stack.Marked{}, &stack.Gathered{},
 }
 

@@ -56,7 +56,7 @@ func (m *player) turn() {
 func (m *player) consume() {
 	for i := range m.taken {
 		t := &m.taken[i]
-		m.group.Consumed(t.epoch, t.From, t.To != stack.All, t.Seq)
+		m.group.Consumed(t.epoch, t.Stream, t.Seq)
 	}
 	m.drop()
 }

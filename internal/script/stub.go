@@ -65,18 +65,21 @@ func (s *stub) show(arrow string, to string, h wire.Header, body []byte) {
 }
 
 func (s *stub) name(rank int) string {
-	if rank == stack.All {
+	switch rank {
+	case stack.All:
 		return "all"
+	case stack.Core:
+		return "core"
 	}
 	return Name(rank)
 }
 
-// CastControl, SendControl, CastForeign, SendForeign and Burst show what is
+// MultiControl, SendControl, CastForeign, SendForeign and Burst show what is
 // sent.
 
-// CastControl shows a control message to all.
-func (s *stub) CastControl(kind wire.Kind, seq uint64, body []byte) {
-	s.show(">", "all", wire.Header{Kind: kind, Seq: seq}, body)
+// MultiControl shows a control message to all, or to the core.
+func (s *stub) MultiControl(to int, kind wire.Kind, seq uint64, body []byte) {
+	s.show(">", s.name(to), wire.Header{Kind: kind, Seq: seq}, body)
 }
 
 // SendControl shows a control message to one member.

@@ -20,12 +20,15 @@ import (
 	"maestro/wire"
 )
 
+// few is how many copies are sent rather than a multicast.
+const few = 1
+
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "bottom", Gives: stack.Datagrams,
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, failed: make(stack.Set, p.N()),
-				heard: make([]stack.Time, p.N()), since: p.Now()}
+				heard: make([]stack.Time, p.N()), since: p.Now(), core: coreAddrs(p)}
 		}}
 }
 
@@ -34,6 +37,7 @@ type layer struct {
 	failed stack.Set
 	heard  []stack.Time
 	since  stack.Time
+	core   []netip.AddrPort
 	buf    []byte
 }
 
@@ -83,10 +87,10 @@ func (l *layer) frame(h wire.Header, body []byte) []byte {
 	return l.buf
 }
 
-func (l *layer) CastControl(kind wire.Kind, seq uint64, body []byte) {
-	if l.N() > 1 {
-		l.send(netip.AddrPort{}, kind, seq, body)
-	}
+func (l *layer) MultiControl(to int, kind wire.Kind, seq uint64, body []byte) {
+	conn, _ := l.Conn()
+	b := l.frame(wire.Header{Kind: kind, Sender: uint16(l.Me()), Conn: conn, Seq: seq}, body)
+	l.Burst(to, b, len(b))
 }
 
 func (l *layer) SendControl(to int, kind wire.Kind, seq uint64, body []byte) {
@@ -112,9 +116,28 @@ func (l *layer) SendForeign(to netip.AddrPort, kind wire.Kind, body []byte) {
 }
 
 func (l *layer) Burst(to int, b []byte, seg int) {
-	if to == stack.All {
+	switch {
+	case to == stack.All && l.N() > 1:
 		l.Transmit(netip.AddrPort{}, b, seg)
-	} else if to != l.Me() {
+	case to == stack.Core:
+		for _, a := range l.core {
+			l.Transmit(a, b, seg)
+		}
+	case to >= 0 && to != l.Me():
 		l.Transmit(l.View().Members[to].Addr, b, seg)
 	}
+}
+
+// coreAddrs is where a multicast to the core goes: to its address, or, where it
+// has none or few members, to each of them.
+func coreAddrs(p *stack.Port) (to []netip.AddrPort) {
+	for r, in := range p.View().Core {
+		if in && r != p.Me() {
+			to = append(to, p.View().Members[r].Addr)
+		}
+	}
+	if a := p.Config().Core; a.IsValid() && len(to) > few {
+		to = []netip.AddrPort{a}
+	}
+	return to
 }

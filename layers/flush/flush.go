@@ -85,7 +85,7 @@ func (l *layer) Receive(d *stack.Datagram) {
 	case wire.KindFlushOk:
 		m := new(wire.FlushOk)
 		switch {
-		case m.Parse(d.Body) != nil || len(m.Recv) != 0 && len(m.Recv) != l.N():
+		case m.Parse(d.Body) != nil || len(m.Recv) != 0 && len(m.Recv) != l.Streams():
 			l.Counters().Malformed++
 		case len(m.Recv) == 0:
 			l.refused(int(d.Sender), m.Round)
@@ -260,8 +260,8 @@ func (l *layer) Flush() {
 func (l *layer) again() {
 	l.Ask(&l.reach)
 	m := &wire.FlushOk{Round: l.round, Leaving: l.leaving, Exchange: l.Hooks().Exchange(),
-		Sent: l.reach.Sent, Recv: append([]uint64(nil), l.reach.Recv...),
-		Failed: l.failed.Ranks(), Attr: l.Hooks().Attr()}
+		Recv: append([]uint64(nil), l.reach.Recv...), Failed: l.failed.Ranks(),
+		Attr: l.Hooks().Attr()}
 	if l.by == l.Me() {
 		l.report(l.Me(), m)
 		return

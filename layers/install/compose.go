@@ -28,7 +28,7 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		d.Next.Exchange = d.Next.Exchange || reply.Exchange
 	}
 	prop.Parties = append(prop.Parties, own)
-	size := wire.MembersSize(own.Members) + 16*l.N()
+	size := wire.MembersSize(own.Members) + 16*l.Streams()
 	for _, m := range merges {
 		size += wire.MembersSize(m.Members) + 16*len(m.Party.Cut)
 		if n := len(seen) + len(m.Members); n > wire.MaxMembers || size > wire.MaxDecision ||

@@ -223,7 +223,7 @@ func partyOf(d *wire.Decision, v wire.ViewID) *wire.Party {
 func (l *layer) valid(d *wire.Decision, p *wire.Party) bool {
 	const maxAhead = 1 << 33 // of times that are given out
 	v := l.View()
-	ok := len(p.Cut) == l.N() && int(p.By) < l.N() && d.Next.ID.Compare(v.ID) > 0 &&
+	ok := len(p.Cut) == l.Streams() && int(p.By) < l.N() && d.Next.ID.Compare(v.ID) > 0 &&
 		d.Next.ID.Ltime < v.ID.Ltime+maxAhead
 	for _, h := range p.Holder {
 		ok = ok && int(h) < l.N()

@@ -24,7 +24,7 @@ func Maker() stack.Maker {
 type layer struct{ *stack.Port }
 
 func (l *layer) Up(m *stack.Msg) {
-	if m.From != l.Me() || m.To != stack.All {
+	if m.From != l.Me() || !m.Multicast() {
 		l.PassUp(m)
 	}
 }

@@ -3,14 +3,15 @@
 // Guarantee: each member passes up the segments of each sender in the order
 // sent, without gaps or duplicates, as long as a member that has them lives;
 // its own segments included. At the end of the view exactly the segments up to
-// the agreed cut are passed up.
+// the agreed cut are passed up. In a view with a core each member has a second
+// stream, for the core alone: nobody else gets or keeps it.
 //
 // Needs: datagrams. Whoever loses the last segments of a burst must be told how
 // far the stream goes (Marked), and somebody must open the window (Credit).
 //
-// Header: segments are datagrams of kind cast with their number in Seq. A
-// segment sent again is of kind repair, with its origin's rank in Low. A nak
-// (wire.Nak) lists all gaps of one stream.
+// Header: segments are datagrams of kind cast, or core, with their number in
+// Seq. A segment sent again is of kind repair, with the number of its stream in
+// Low. A nak (wire.Nak) lists all gaps of one stream.
 //
 // Timers: Reorder after a gap is first seen it is asked for; Retry, growing by
 // half each time up to maxRetry, after it was asked for in vain.
@@ -22,6 +23,7 @@ package mnak
 import (
 	"fmt"
 	"math"
+	"strings"
 	"time"
 
 	"maestro/stack"
@@ -37,12 +39,14 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "mnak", Needs: stack.Datagrams, Gives: stack.Reliable,
-		Kinds: []wire.Kind{wire.KindCast, wire.KindRepair, wire.KindNak},
+		Kinds: []wire.Kind{wire.KindCast, wire.KindCore, wire.KindRepair, wire.KindNak},
 		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
-// stream is what is known of one member's multicast stream.
+// stream is what is known of one multicast stream.
 type stream struct {
+	origin int // whose
+	to     int // stack.All or stack.Core
 	win    *wire.Window
 	limit  uint64     // nothing beyond is passed up
 	asked  uint64     // gaps up to here have been asked for
@@ -55,11 +59,11 @@ type stream struct {
 
 type layer struct {
 	*stack.Port
-	streams []stream // by rank; our own is unused
+	streams []stream // our own are not used
 	failed  stack.Set
-	own     uint64   // our last segment passed up
-	cut     []uint64 // nil until it is known
-	done    bool     // the cut has been reached
+	own     [2]uint64 // our last segments passed up
+	cut     []uint64  // nil until it is known
+	done    bool      // the cut has been reached
 	retired bool
 	nak     wire.Nak
 	credit  stack.Credit
@@ -68,10 +72,11 @@ type layer struct {
 }
 
 func newLayer(p *stack.Port) *layer {
-	l := &layer{Port: p, streams: make([]stream, p.N()), failed: make(stack.Set, p.N())}
+	l := &layer{Port: p, streams: make([]stream, p.Streams()), failed: make(stack.Set, p.N())}
 	for i := range l.streams {
-		l.streams[i] = stream{win: wire.NewWindow(windowSpan), limit: math.MaxUint64,
-			newAt: stack.Never, oldAt: stack.Never, holder: i}
+		l.streams[i] = stream{origin: i % p.N(), to: stack.All - i/p.N(), limit: math.MaxUint64,
+			win: wire.NewWindow(windowSpan), newAt: stack.Never, oldAt: stack.Never,
+			holder: i % p.N()}
 	}
 	return l
 }
@@ -79,22 +84,23 @@ func newLayer(p *stack.Port) *layer {
 // Retired keeps the layer answering naks when the view is over.
 func (l *layer) Retired() []wire.Kind { return []wire.Kind{wire.KindNak} }
 
+// ours reports whether a stream is this member's own.
+func (l *layer) ours(stream int) bool { return l.streams[stream].origin == l.Me() }
+
 func (l *layer) Receive(d *stack.Datagram) {
 	switch d.Kind {
 	case wire.KindCast:
-		origin := int(d.Sender)
-		l.segment(origin, d)
-		if d.Low < math.MaxUint16 && uint64(d.Low) < d.Seq {
-			l.streams[origin].win.Free(d.Seq - uint64(d.Low))
-		}
+		l.original(int(d.Sender), d)
+	case wire.KindCore:
+		l.original(l.N()+int(d.Sender), d)
 	case wire.KindRepair:
-		if int(d.Low) >= l.N() || int(d.Low) == l.Me() {
+		if n := int(d.Low); n < len(l.streams) && !l.ours(n) {
+			l.segment(n, d)
+		} else {
 			l.Counters().Malformed++
-			return
 		}
-		l.segment(int(d.Low), d)
 	case wire.KindNak:
-		if l.nak.Parse(d.Body) != nil || l.nak.Origin >= l.N() {
+		if l.nak.Parse(d.Body) != nil || l.nak.Stream >= len(l.streams) {
 			l.Counters().Malformed++
 			return
 		}
@@ -103,10 +109,26 @@ func (l *layer) Receive(d *stack.Datagram) {
 	}
 }
 
+// original takes a segment from its origin.
+func (l *layer) original(n int, d *stack.Datagram) {
+	if n >= len(l.streams) {
+		l.Counters().Malformed++ // the view has no core
+		return
+	}
+	l.segment(n, d)
+	if d.Low < math.MaxUint16 && uint64(d.Low) < d.Seq {
+		l.streams[n].win.Free(d.Seq - uint64(d.Low))
+	}
+}
+
 // segment takes one segment of a stream, and passes up what is in order now.
-func (l *layer) segment(origin int, d *stack.Datagram) {
-	s := &l.streams[origin]
-	if l.cut != nil && d.Seq > l.cut[origin] {
+func (l *layer) segment(n int, d *stack.Datagram) {
+	s := &l.streams[n]
+	if l.cut != nil && d.Seq > l.cut[n] {
+		return
+	}
+	if !l.Hears(n) {
+		l.Counters().NotForUs++
 		return
 	}
 	if !s.win.Insert(d.Seq, d.Buf, d.Body) {
@@ -117,21 +139,20 @@ func (l *layer) segment(origin int, d *stack.Datagram) {
 		}
 		return
 	}
-	l.deliver(origin)
+	l.deliver(s)
 	if s.win.Open() {
 		l.arm(s, l.Config().Reorder)
 	}
 	l.checkCut()
 }
 
-func (l *layer) deliver(origin int) {
-	s := &l.streams[origin]
+func (l *layer) deliver(s *stream) {
 	for {
 		seq, buf, body, ok := s.win.Read(s.limit)
 		if !ok {
 			return
 		}
-		l.msg = stack.Msg{From: origin, To: stack.All, Seq: seq, Data: body, Buf: buf}
+		l.msg = stack.Msg{From: s.origin, To: s.to, Seq: seq, Data: body, Buf: buf}
 		l.PassUp(&l.msg)
 	}
 }
@@ -168,13 +189,13 @@ func (l *layer) Expire() {
 }
 
 // ask sends one nak with all gaps of a stream, or only those not asked for yet.
-func (l *layer) ask(origin int, again bool) {
-	s := &l.streams[origin]
+func (l *layer) ask(n int, again bool) {
+	s := &l.streams[n]
 	limit := s.win.High()
 	if l.cut != nil {
-		limit = min(limit, l.cut[origin])
+		limit = min(limit, l.cut[n])
 	}
-	l.nak.Origin = origin
+	l.nak.Stream = n
 	l.nak.Spans = s.win.Gaps(l.nak.Spans[:0], limit)
 	if !again {
 		l.nak.Spans = beyond(l.nak.Spans, s.asked)
@@ -191,7 +212,7 @@ func (l *layer) ask(origin int, again bool) {
 	if len(l.nak.Spans) == 0 {
 		return
 	}
-	to := l.target(origin)
+	to := l.target(s)
 	if again {
 		s.tries++
 	}
@@ -215,96 +236,21 @@ func beyond(spans []wire.Span, seq uint64) []wire.Span {
 }
 
 // target is whom to ask: the origin while it lives and answers, then others.
-func (l *layer) target(origin int) int {
-	s := &l.streams[origin]
+func (l *layer) target(s *stream) int {
 	if s.tries < 3 && !l.failed[s.holder] && s.holder != l.Me() {
 		return s.holder
 	}
-	live := l.failed.Clone()
-	live[l.Me()] = true
-	n := 0
-	for _, out := range live {
-		if !out {
-			n++
+	var may []int
+	for r, failed := range l.failed {
+		has := r == s.origin || s.to == stack.All || l.View().InCore(r)
+		if has && !failed && r != l.Me() {
+			may = append(may, r)
 		}
 	}
-	if n == 0 {
+	if len(may) == 0 {
 		return -1
 	}
-	k := l.Rand().IntN(n)
-	for r, out := range live {
-		if out {
-			continue
-		}
-		if k == 0 {
-			return r
-		}
-		k--
-	}
-	return -1
-}
-
-func (l *layer) Event(e stack.Event) {
-	switch e := e.(type) {
-	case stack.Marked:
-		s := &l.streams[e.Origin]
-		s.win.Free(e.Stable)
-		if s.win.Saw(e.Sent) || s.win.Open() {
-			l.arm(s, 0)
-		}
-	case stack.Fail:
-		// What arrives of the failed from now on waits for the cut.
-		for r := range e.Failed {
-			if e.Failed[r] && !l.failed[r] && l.cut == nil {
-				l.streams[r].limit = l.streams[r].win.Passed()
-			}
-		}
-		copy(l.failed, e.Failed)
-	case stack.Decided:
-		l.decided(e.Party)
-	case stack.Reopened:
-		l.cut, l.done = nil, false
-		for r := range l.streams {
-			s := &l.streams[r]
-			s.limit = math.MaxUint64
-			if l.failed[r] {
-				s.limit = s.win.Passed()
-			}
-		}
-	}
-}
-
-// decided takes the cut: it is passed up to all of it and not beyond.
-func (l *layer) decided(p *wire.Party) {
-	l.cut = p.Cut
-	for r := range l.streams {
-		s := &l.streams[r]
-		if r == l.Me() {
-			continue
-		}
-		s.limit = p.Cut[r]
-		s.holder = int(p.Holder[r])
-		s.win.Saw(p.Cut[r])
-		l.deliver(r)
-		if s.win.Received() < p.Cut[r] {
-			s.tries, s.asked, s.newAt = 0, 0, stack.Never
-			l.arm(s, 0)
-		}
-	}
-	l.checkCut()
-}
-
-func (l *layer) checkCut() {
-	if l.cut == nil || l.done {
-		return
-	}
-	for r := range l.streams {
-		if r != l.Me() && l.streams[r].win.Passed() < l.cut[r] {
-			return
-		}
-	}
-	l.done = true
-	l.Tell(stack.CutReached{})
+	return may[l.Rand().IntN(len(may))]
 }
 
 // Answer tells how far the streams have got.
@@ -313,52 +259,75 @@ func (l *layer) Answer(q stack.Query) {
 	if !ok {
 		return
 	}
-	r.Sent = l.Log().Sent()
-	r.Unsent = l.Log().Pending()
+	r.Unsent = l.pending()
 	r.Recv, r.Passed = r.Recv[:0], r.Passed[:0]
 	for i := range l.streams {
 		r.Recv = append(r.Recv, l.streams[i].win.Received())
 		r.Passed = append(r.Passed, l.streams[i].win.Passed())
 	}
-	r.Recv[l.Me()], r.Passed[l.Me()] = r.Sent, l.own
+	for k, log := range l.Logs() {
+		own := l.Me() + k*l.N()
+		r.Recv[own], r.Passed[own] = log.Sent(), l.own[k]
+	}
 }
 
-// Flush transmits what the window allows, and passes up our own segments.
+func (l *layer) pending() bool {
+	for _, log := range l.Logs() {
+		if log.Pending() {
+			return true
+		}
+	}
+	return false
+}
+
+// Flush transmits what the windows allow, and passes up our own segments.
 func (l *layer) Flush() {
-	if !l.Log().Pending() {
-		return
-	}
-	l.Ask(&l.credit)
-	for l.burst() {
-	}
-	if l.Log().Pending() {
-		l.Counters().FlowLimited++
+	for k, log := range l.Logs() {
+		if !log.Pending() {
+			continue
+		}
+		l.credit.Log = k
+		l.Ask(&l.credit)
+		for l.burst(k, log) {
+		}
+		if log.Pending() {
+			l.Counters().FlowLimited++
+		}
 	}
 }
 
 // burst transmits one run of segments and passes it up here. It reports false
 // when there is nothing that the window allows.
-func (l *layer) burst() bool {
-	b, seg, first, last := l.Log().Burst(l.credit.Limit, l.credit.Stable)
+func (l *layer) burst(k int, log *wire.Log) bool {
+	b, seg, first, last := log.Burst(l.credit.Limit, l.credit.Stable)
 	if b == nil {
 		return false
 	}
+	to := stack.All - k
 	if l.N() > 1 {
-		l.Wire().Burst(stack.All, b, seg)
+		l.Wire().Burst(to, b, seg)
 	}
 	for q := first; q <= last; q++ {
-		l.own = q
-		l.msg = stack.Msg{From: l.Me(), To: stack.All, Seq: q,
-			Data: l.Log().Segment(q)[wire.HeaderLen:], Buf: l.Log().Holder(q)}
-		l.PassUp(&l.msg)
+		l.own[k] = q
+		if l.Hears(l.Me() + k*l.N()) {
+			l.msg = stack.Msg{From: l.Me(), To: to, Seq: q,
+				Data: log.Segment(q)[wire.HeaderLen:], Buf: log.Holder(q)}
+			l.PassUp(&l.msg)
+		}
 	}
 	return true
 }
 
 // Push transmits while there is a whole burst and the window allows it.
 func (l *layer) Push() {
-	l.Ask(&l.credit)
-	for l.Log().Whole() && l.burst() {
+	for k, log := range l.Logs() {
+		if !log.Whole() {
+			continue
+		}
+		l.credit.Log = k
+		l.Ask(&l.credit)
+		for log.Whole() && l.burst(k, log) {
+		}
 	}
 }
 
@@ -372,10 +341,14 @@ func (l *layer) Close() {
 
 // Dump prints how far each stream has got.
 func (l *layer) Dump() string {
-	s := fmt.Sprintf("sent %d/%d", l.Log().Sent(), l.Log().Last())
+	s := ""
+	for _, log := range l.Logs() {
+		s += fmt.Sprintf("sent %d/%d ", log.Sent(), log.Last())
+	}
+	s = strings.TrimSuffix(s, " ")
 	for i := range l.streams {
 		w := l.streams[i].win
-		if i != l.Me() {
+		if !l.ours(i) {
 			s += fmt.Sprintf(" %d:%d/%d/%d", i, w.Passed(), w.Received(), w.High())
 		}
 	}

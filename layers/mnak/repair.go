@@ -7,42 +7,55 @@ import (
 
 // repair sends again what a peer lacks and this member has.
 func (l *layer) repair(to int, n *wire.Nak) {
+	if s := &l.streams[n.Stream]; s.to == stack.Core && !l.View().InCore(to) {
+		l.Counters().Malformed++
+		return
+	}
 	gap := int64(l.Config().Retry) * 3 / 4
 	ans := answer{layer: l, to: to}
+	log := l.logOf(n.Stream)
 	for _, sp := range n.Spans {
 		for seq := sp.From; seq <= sp.To && ans.total < maxAnswer; seq++ {
-			body := l.body(n.Origin, seq)
+			body := l.body(n.Stream, log, seq)
 			if body == nil {
 				break
 			}
-			if n.Origin != l.Me() {
+			if log == nil {
 				l.Counters().RepairsForeign++
-				ans.add(n.Origin, seq, body)
+				ans.add(n.Stream, seq, body)
 				continue
 			}
-			send, all := l.Log().Again(seq, int64(l.Now()), gap, to)
+			send, all := log.Again(seq, int64(l.Now()), gap, to)
 			switch {
 			case !send:
 				l.Counters().RepairsHushed++
 			case all:
-				ans.cast(n.Origin, seq, body)
+				ans.cast(n.Stream, seq, body)
 			default:
-				ans.add(n.Origin, seq, body)
+				ans.add(n.Stream, seq, body)
 			}
 		}
 	}
 	ans.flush()
 }
 
-// body finds a segment's body, or nil.
-func (l *layer) body(origin int, seq uint64) []byte {
-	if origin != l.Me() {
-		return l.streams[origin].win.Get(seq)
-	}
-	if seq > l.Log().Sent() {
+// logOf is the log of one of our own streams, nil of another's.
+func (l *layer) logOf(stream int) *wire.Log {
+	if !l.ours(stream) {
 		return nil
 	}
-	if b := l.Log().Segment(seq); b != nil {
+	return l.Logs()[stream/l.N()]
+}
+
+// body finds a segment's body, or nil.
+func (l *layer) body(stream int, log *wire.Log, seq uint64) []byte {
+	if log == nil {
+		return l.streams[stream].win.Get(seq)
+	}
+	if seq > log.Sent() {
+		return nil
+	}
+	if b := log.Segment(seq); b != nil {
 		return b[wire.HeaderLen:]
 	}
 	return nil
@@ -56,29 +69,30 @@ type answer struct {
 	total int
 }
 
-func (a *answer) add(origin int, seq uint64, body []byte) {
+func (a *answer) add(stream int, seq uint64, body []byte) {
 	n := wire.HeaderLen + len(body)
 	if a.seg != n || len(a.buf)+n > 60000 {
 		a.flush()
 		a.seg = n
 	}
-	a.buf = a.put(a.buf, origin, seq, body)
+	a.buf = a.put(a.buf, stream, seq, body)
 	a.total += n
 	a.Counters().Repairs++
 }
 
-// cast sends a segment again to all: more than one lacks it.
-func (a *answer) cast(origin int, seq uint64, body []byte) {
+// cast sends a segment again to all whom the stream is for: more than one
+// lacks it.
+func (a *answer) cast(stream int, seq uint64, body []byte) {
 	a.flush()
-	b := a.put(nil, origin, seq, body)
-	a.Wire().Burst(stack.All, b, len(b))
+	b := a.put(nil, stream, seq, body)
+	a.Wire().Burst(a.streams[stream].to, b, len(b))
 	a.total += len(b)
 	a.Counters().Repairs++
 }
 
-func (a *answer) put(b []byte, origin int, seq uint64, body []byte) []byte {
+func (a *answer) put(b []byte, stream int, seq uint64, body []byte) []byte {
 	conn, _ := a.Conn()
-	h := wire.Header{Kind: wire.KindRepair, Sender: uint16(a.Me()), Low: uint16(origin),
+	h := wire.Header{Kind: wire.KindRepair, Sender: uint16(a.Me()), Low: uint16(stream),
 		Conn: conn, Seq: seq}
 	var hdr [wire.HeaderLen]byte
 	h.Put(hdr[:])

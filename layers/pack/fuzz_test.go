@@ -31,7 +31,7 @@ func (b *below) Receive(d *stack.Datagram) {
 	b.PassUp(&stack.Msg{From: int(d.Sender), To: stack.All, Seq: d.Seq, Data: d.Body, Buf: d.Buf})
 }
 func (b *below) Down(*stack.Msg)                               {}
-func (b *below) CastControl(wire.Kind, uint64, []byte)         {}
+func (b *below) MultiControl(int, wire.Kind, uint64, []byte)   {}
 func (b *below) SendControl(int, wire.Kind, uint64, []byte)    {}
 func (b *below) CastForeign(wire.Kind, []byte)                 {}
 func (b *below) SendForeign(netip.AddrPort, wire.Kind, []byte) {}

@@ -27,10 +27,10 @@ import (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "pack", Needs: stack.Reliable | stack.Stable,
-		Gives: stack.Messages | stack.Fifo,
+		Gives: stack.Messages,
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, limit: p.Config().MaxMessage,
-				casts: make([]parser, p.N()), sends: make([]parser, p.N())}
+				parsers: make([]parser, 3*p.N())}
 		}}
 }
 
@@ -45,15 +45,17 @@ type parser struct {
 
 type layer struct {
 	*stack.Port
-	limit        int // bytes of one message
-	casts, sends []parser
-	arena        *wire.Buf // small split messages are put together here
-	used         int
-	msg          stack.Msg
+	limit   int       // bytes of one message
+	parsers []parser  // by stack.StreamOf
+	arena   *wire.Buf // small split messages are put together here
+	used    int
+	msg     stack.Msg
 }
 
 func (l *layer) Down(m *stack.Msg) {
 	switch {
+	case m.To == stack.Core:
+		l.CoreLog().Append(m.Kind, m.Head, m.Data)
 	case m.To != stack.All:
 		l.PassDown(m)
 	case m.Claimed:
@@ -63,15 +65,16 @@ func (l *layer) Down(m *stack.Msg) {
 	}
 }
 
-// Flush closes the open segment: the turn is over.
-func (l *layer) Flush() { l.Log().Seal() }
+// Flush closes the open segments: the turn is over.
+func (l *layer) Flush() {
+	for _, log := range l.Logs() {
+		log.Seal()
+	}
+}
 
 // Up takes a segment apart.
 func (l *layer) Up(m *stack.Msg) {
-	p := &l.casts[m.From]
-	if m.To != stack.All {
-		p = &l.sends[m.From]
-	}
+	p := &l.parsers[stack.StreamOf(l.N(), m.From, m.To)]
 	if p.bad {
 		return
 	}
@@ -175,9 +178,8 @@ func (l *layer) dropArena() {
 
 // Close gives back the buffers of messages that never came to their end.
 func (l *layer) Close() {
-	for i := range l.casts {
-		l.casts[i].drop()
-		l.sends[i].drop()
+	for i := range l.parsers {
+		l.parsers[i].drop()
 	}
 	l.dropArena()
 }

@@ -97,7 +97,7 @@ func newLayer(p *stack.Port) *layer {
 
 // Down takes messages to one member; casts pass.
 func (l *layer) Down(m *stack.Msg) {
-	if m.To == stack.All {
+	if m.Multicast() {
 		l.PassDown(m)
 		return
 	}
@@ -289,7 +289,7 @@ func (l *layer) acknowledge(r int, i *in) {
 		return
 	}
 	i.owe = false
-	*t = wire.Ack{Origin: r, Received: received, Consumed: consumed}
+	*t = wire.Ack{Stream: r, Received: received, Consumed: consumed}
 	l.buf = t.Append(l.buf[:0])
 	l.SendControl(r, wire.KindSendAck, 0, l.buf)
 }

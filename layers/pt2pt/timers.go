@@ -48,7 +48,7 @@ func (l *layer) ask(r int, i *in) {
 	if i.win == nil || !i.win.Open() || l.failed[r] {
 		return
 	}
-	l.nak.Origin = r
+	l.nak.Stream = r
 	l.nak.Spans = i.win.Gaps(l.nak.Spans[:0], math.MaxUint64)
 	i.asked = i.win.High()
 	wait := l.Config().Retry

@@ -3,14 +3,15 @@
 // show a lost tail.
 //
 // Guarantee: a sender has no more than a window of segments out that some
-// receiver's application has not consumed; a segment is freed when all live
-// members have received it; every receiver learns of the last segment of a
-// burst within about a round trip even if it is lost.
+// receiver's application has not consumed, over its streams together, of which
+// none starves another; a segment is freed when all live receivers have got it;
+// every receiver learns of the last segment of a burst within about a round trip
+// even if it is lost.
 //
 // Needs: reliable multicast.
 //
 // Header: an acknowledgement (wire.Ack) goes to the sender of the stream; an
-// announcement (wire.Mark) to all. How far a stream is stable also travels in
+// announcement (wire.Mark) to all whom it is for. How far a stream is stable also travels in
 // every segment (Low).
 //
 // Timers: an announcement follows half a Retry after the last transmission,
@@ -45,33 +46,47 @@ func Maker() stack.Maker {
 		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
-// peer is what we know of one receiver of our stream, and what it knows of us
-// as a receiver of its own.
+// peer is what we know of one receiver of a stream of ours.
 type peer struct {
-	received uint64 // of our stream
+	received uint64
 	consumed uint64
-	drops    uint64
-	known    bool // drops has been heard
+}
 
-	toldReceived uint64 // of its stream, as we told it last
-	toldConsumed uint64
-	owe          bool // it waits to hear from us
+// flow is one of our own streams.
+type flow struct {
+	log     *wire.Log
+	stream  int
+	to      int    // stack.All or stack.Core
+	peers   []peer // by rank
+	away    []bool // by rank: it does not get this stream, or it is this member
+	sent    uint64 // as of the last announcement timer
+	stable  uint64 // all live receivers have the stream up to here
+	told    uint64 // stable, as announced
+	slowest uint64 // all live receivers have consumed up to here
+	moved   stack.Time
+	wait    time.Duration
+	at      stack.Time // of the next announcement
+}
+
+// heard is what we have told the sender of another's stream.
+type heard struct {
+	received uint64
+	consumed uint64
+	owe      bool // it waits to hear from us
 }
 
 type layer struct {
 	*stack.Port
-	peers   []peer
+	flows   []flow  // as Port.Logs
+	heard   []heard // by stream
+	drops   []uint64
+	known   []bool // by rank: drops has been heard
+	awaited uint64 // of the core stream: others wait until it is stable up to here
 	failed  stack.Set
 	window  uint64 // segments
 	most    uint64 // what window recovers to
-	sent    uint64 // as of the last announcement timer
-	stable  uint64 // all live members have our stream up to here
-	told    uint64 // stable, as announced
-	slowest uint64 // all live members have consumed up to here
-	moved   stack.Time
-	wait    time.Duration
-	ending  bool // a member has failed
-	closing bool // what is left to send is sent whether or not it is consumed
+	ending  bool   // a member has failed
+	closing bool   // what is left to send is sent whether or not it is consumed
 	ack     wire.Ack
 	buf     []byte
 	hold    stack.Holding
@@ -79,14 +94,24 @@ type layer struct {
 }
 
 func newLayer(p *stack.Port) *layer {
-	l := &layer{Port: p, peers: make([]peer, p.N()), failed: make(stack.Set, p.N()), moved: p.Now()}
-	l.hold.Done = make([]uint64, p.N())
+	n := p.N()
+	l := &layer{Port: p, heard: make([]heard, p.Streams()), drops: make([]uint64, n),
+		known: make([]bool, n), failed: make(stack.Set, n)}
+	l.hold.Done = make([]uint64, p.Streams())
+	for k, log := range p.Logs() {
+		f := flow{log: log, stream: p.Me() + k*n, to: stack.All - k, peers: make([]peer, n),
+			away: make([]bool, n), moved: p.Now(), at: stack.Never}
+		for r := range f.away {
+			f.away[r] = r == p.Me() || k > 0 && !p.View().InCore(r)
+		}
+		l.flows = append(l.flows, f)
+	}
 	smallest := uint32(math.MaxUint32)
 	for i := range p.View().Members {
 		smallest = min(smallest, p.View().Members[i].RecvBuf)
 	}
 	// All senders share a receiver's buffer, half of which is the kernel's own.
-	bytes := min(max(int(smallest)/2/max(p.N()-1, 1), minWindow), maxWindow)
+	bytes := min(max(int(smallest)/2/max(n-1, 1), minWindow), maxWindow)
 	l.most = uint64(max(bytes/p.Config().Segment, 4))
 	l.window = l.most
 	return l
@@ -96,72 +121,90 @@ func (l *layer) Receive(d *stack.Datagram) {
 	from := int(d.Sender)
 	switch d.Kind {
 	case wire.KindAck:
-		if l.ack.Parse(d.Body) != nil || l.ack.Origin != l.Me() ||
-			l.ack.Received > l.Log().Last() || l.ack.Consumed > l.ack.Received {
+		f := l.own(&l.ack, d.Body)
+		if f == nil || f.away[from] || l.ack.Received > f.log.Last() ||
+			l.ack.Consumed > l.ack.Received {
 			l.Counters().Malformed++
 			return
 		}
-		l.acked(&l.peers[from], &l.ack)
+		l.acked(f, from, &l.ack)
 	case wire.KindAnnounce:
 		var m wire.Mark
-		if m.Parse(d.Body) != nil || m.Stable > m.Sent {
+		if m.Parse(d.Body) != nil || m.Stable > m.Sent || m.Stream >= len(l.heard) ||
+			m.Stream%l.N() != from {
 			l.Counters().Malformed++
 			return
 		}
-		l.peers[from].owe = true
-		l.Tell(stack.Marked{Origin: from, Sent: m.Sent, Stable: m.Stable})
+		l.heard[m.Stream].owe = true
+		l.Tell(stack.Marked{Stream: m.Stream, Sent: m.Sent, Stable: m.Stable, Core: m.Core})
 	}
 }
 
-// acked takes what a receiver says of our stream.
-func (l *layer) acked(p *peer, a *wire.Ack) {
+// own reads an acknowledgement, and returns the stream of ours that it is of.
+func (l *layer) own(a *wire.Ack, body []byte) *flow {
+	if a.Parse(body) != nil {
+		return nil
+	}
+	for k := range l.flows {
+		if l.flows[k].stream == a.Stream {
+			return &l.flows[k]
+		}
+	}
+	return nil
+}
+
+// acked takes what a receiver says of a stream of ours.
+func (l *layer) acked(f *flow, from int, a *wire.Ack) {
+	p := &f.peers[from]
 	p.received = max(p.received, a.Received)
 	p.consumed = max(p.consumed, a.Consumed)
-	if a.Drops > p.drops {
-		if p.known {
+	if a.Drops > l.drops[from] {
+		if l.known[from] {
 			l.window = max(l.window/2, min(l.most, 8))
 		}
-		p.drops = a.Drops
+		l.drops[from] = a.Drops
 	}
-	p.known = true
-	l.progress()
+	l.known[from] = true
+	l.progress(f)
 }
 
 // progress recomputes the slowest receiver, frees and opens.
-func (l *layer) progress() {
-	stable, slowest := l.Log().Sent(), l.Log().Sent()
-	for r := range l.peers {
-		if l.failed[r] || r == l.Me() {
+func (l *layer) progress(f *flow) {
+	stable, slowest := f.log.Sent(), f.log.Sent()
+	for r := range f.peers {
+		if l.failed[r] || f.away[r] {
 			continue
 		}
-		stable = min(stable, l.peers[r].received)
+		p := &f.peers[r]
+		stable = min(stable, p.received)
 		if l.closing {
-			slowest = min(slowest, l.peers[r].received)
+			slowest = min(slowest, p.received)
 		} else {
-			slowest = min(slowest, l.peers[r].consumed)
+			slowest = min(slowest, p.consumed)
 		}
 	}
-	if !l.Config().NoLocal && !l.closing {
-		slowest = min(slowest, l.mine())
+	if !l.Config().NoLocal && !l.closing && l.Hears(f.stream) {
+		l.holding()
+		slowest = min(slowest, l.hold.Done[f.stream])
 	}
-	if slowest > l.slowest {
-		if l.window < l.most && slowest/l.window > l.slowest/l.window {
+	if slowest > f.slowest {
+		if l.window < l.most && slowest/l.window > f.slowest/l.window {
 			l.window = min(l.most, l.window+l.most/8+1)
 		}
-		l.slowest, l.moved = slowest, l.Now()
+		f.slowest, f.moved = slowest, l.Now()
 	}
 	// Receivers free what we call stable. Once a member has failed, in our eyes
 	// but perhaps not in theirs, it may go on with some of them and need it.
-	if stable > l.stable && !l.ending {
-		l.stable = stable
-		l.Log().Free(stable)
+	if stable > f.stable && !l.ending {
+		f.stable = stable
+		f.log.Free(stable)
 	}
 }
 
-// mine is how far our own application has consumed our own stream.
-func (l *layer) mine() uint64 {
-	l.holding()
-	return l.hold.Done[l.Me()]
+func (l *layer) progressAll() {
+	for k := range l.flows {
+		l.progress(&l.flows[k])
+	}
 }
 
 // holding finds how far each stream has been consumed here.
@@ -171,24 +214,39 @@ func (l *layer) holding() {
 	l.Ask(&l.hold)
 }
 
+// limit is how far a stream may be transmitted. What is out of the others counts
+// against the window too, up to three quarters of it.
+func (l *layer) limit(f *flow) uint64 {
+	window := l.window
+	for k := range l.flows {
+		if o := &l.flows[k]; o != f {
+			window -= min(o.log.Sent()-o.slowest, l.window*3/4)
+		}
+	}
+	// While stability is frozen the span must not outgrow the receivers'
+	// windows; what is left at the end still has to fit.
+	span := uint64(maxSpan)
+	if l.closing {
+		span = 2*maxSpan - 1
+	}
+	return min(f.slowest+window, f.stable+span)
+}
+
 // Answer tells what may be transmitted.
 func (l *layer) Answer(q stack.Query) {
 	switch q := q.(type) {
 	case *stack.Credit:
-		l.progress()
-		// While stability is frozen the span must not outgrow the receivers'
-		// windows; what is left at the end still has to fit.
-		span := uint64(maxSpan)
-		if l.closing {
-			span = 2*maxSpan - 1
-		}
-		q.Limit = min(l.slowest+l.window, l.stable+span)
-		q.Stable = l.stable
+		f := &l.flows[q.Log]
+		l.progress(f)
+		q.Limit, q.Stable = l.limit(f), f.stable
 	case *stack.Drained:
 		q.Casts = true
-		for r := range l.peers {
-			if !l.failed[r] && r != l.Me() && l.peers[r].received < l.Log().Last() {
-				q.Casts = false
+		for k := range l.flows {
+			f := &l.flows[k]
+			for r := range f.peers {
+				if !l.failed[r] && !f.away[r] && f.peers[r].received < f.log.Last() {
+					q.Casts = false
+				}
 			}
 		}
 	}
@@ -198,76 +256,116 @@ func (l *layer) Answer(q stack.Query) {
 func (l *layer) Flush() {
 	if l.N() > 1 {
 		l.holding()
-		for r := range l.peers {
-			if r != l.Me() && !l.failed[r] {
-				l.acknowledge(r)
+		for s := range l.heard {
+			if r := s % l.N(); r != l.Me() && !l.failed[r] && l.Hears(s) {
+				l.acknowledge(s, r)
 			}
 		}
 	}
-	if sent := l.Log().Sent(); sent > l.sent {
-		if l.slowest >= l.sent {
-			l.moved = l.Now() // nobody held anything up until now
-		}
-		l.sent = sent
-		if l.N() > 1 {
-			l.wait = l.Config().Retry / 2
-			l.SetDeadline(l.Now().Add(l.wait))
-		} else {
-			l.progress()
-		}
+	for k := range l.flows {
+		l.noticed(&l.flows[k])
 	}
+	if l.awaited > 0 && l.flows[1].stable >= l.awaited {
+		l.awaited = 0
+		l.mark(&l.flows[0])
+	}
+}
+
+// noticed has the end of what was sent announced soon.
+func (l *layer) noticed(f *flow) {
+	sent := f.log.Sent()
+	if sent <= f.sent {
+		return
+	}
+	if f.slowest >= f.sent {
+		f.moved = l.Now() // nobody held anything up until now
+	}
+	f.sent = sent
+	if l.N() > 1 {
+		f.wait = l.Config().Retry / 2
+		f.at = l.Now().Add(f.wait)
+		l.wake()
+	} else {
+		l.progress(f)
+	}
+}
+
+func (l *layer) wake() {
+	at := stack.Never
+	for k := range l.flows {
+		at = min(at, l.flows[k].at)
+	}
+	l.SetDeadline(at)
 }
 
 // acknowledge tells a sender how far we are: when it asks, each quarter of a
 // window, and when we have caught up after having held it up.
-func (l *layer) acknowledge(r int) {
-	p := &l.peers[r]
-	received, consumed := l.reach.Recv[r], min(l.hold.Done[r], l.reach.Passed[r])
-	due := p.owe ||
-		consumed-min(p.toldConsumed, consumed) >= max(l.most/4, 1) ||
-		consumed > p.toldConsumed && p.toldConsumed < p.toldReceived && consumed == received
+func (l *layer) acknowledge(s, r int) {
+	h := &l.heard[s]
+	received, consumed := l.reach.Recv[s], min(l.hold.Done[s], l.reach.Passed[s])
+	due := h.owe ||
+		consumed-min(h.consumed, consumed) >= max(l.most/4, 1) ||
+		consumed > h.consumed && h.consumed < h.received && consumed == received
 	if !due {
 		return
 	}
-	p.owe = false
-	p.toldReceived, p.toldConsumed = received, consumed
-	l.ack = wire.Ack{Origin: r, Received: received, Consumed: consumed,
+	*h = heard{received: received, consumed: consumed}
+	l.ack = wire.Ack{Stream: s, Received: received, Consumed: consumed,
 		Drops: l.Counters().SocketDrops}
 	l.buf = l.ack.Append(l.buf[:0])
 	l.SendControl(r, wire.KindAck, 0, l.buf)
 }
 
-// Expire announces how far our stream goes until everybody has it.
+// Expire announces how far our streams go until everybody has them.
 func (l *layer) Expire() {
-	l.progress()
+	for k := range l.flows {
+		if f := &l.flows[k]; f.at <= l.Now() {
+			f.at = stack.Never
+			l.announce(f)
+		}
+	}
+	l.wake()
+}
+
+func (l *layer) announce(f *flow) {
+	l.progress(f)
 	if l.N() == 1 {
 		return
 	}
-	sent := l.Log().Sent()
-	done := l.stable == sent && l.slowest == sent
-	if done && l.told == l.stable {
+	sent := f.log.Sent()
+	done := f.stable == sent && f.slowest == sent
+	if done && f.told == f.stable {
 		return
 	}
-	l.told = l.stable
-	l.Counters().Announces++
-	m := wire.Mark{Sent: sent, Stable: l.stable}
-	l.buf = m.Append(l.buf[:0])
-	l.CastControl(wire.KindAnnounce, 0, l.buf)
+	l.mark(f)
 	if done {
 		return
 	}
-	l.stalled(sent)
-	l.wait = min(max(l.wait, l.Config().Retry/2)*2, maxAnnounce)
-	l.SetDeadline(l.Now().Add(l.wait))
+	l.stalled(f, sent)
+	f.wait = min(max(f.wait, l.Config().Retry/2)*2, maxAnnounce)
+	f.at = l.Now().Add(f.wait)
+}
+
+// mark announces how far a stream goes and is stable.
+func (l *layer) mark(f *flow) {
+	f.told = f.stable
+	l.Counters().Announces++
+	m := wire.Mark{Stream: f.stream, Sent: f.log.Sent(), Stable: f.stable}
+	if len(l.flows) > 1 && f.to == stack.All {
+		l.progress(&l.flows[1])
+		m.Core = l.flows[1].stable
+	}
+	l.buf = m.Append(l.buf[:0])
+	l.MultiControl(f.to, wire.KindAnnounce, 0, l.buf)
 }
 
 // stalled removes a member that has held everybody up for too long.
-func (l *layer) stalled(sent uint64) {
-	if l.Now().Sub(l.moved) < l.Config().StallLimit || l.slowest+l.window > sent {
+func (l *layer) stalled(f *flow, sent uint64) {
+	if l.Now().Sub(f.moved) < l.Config().StallLimit || f.slowest+l.window > sent {
 		return
 	}
-	for r := range l.peers {
-		if r != l.Me() && !l.failed[r] && l.peers[r].consumed == l.slowest {
+	for r := range f.peers {
+		if !f.away[r] && !l.failed[r] && f.peers[r].consumed == f.slowest {
 			l.Tell(stack.Suspect{Rank: r, Why: "holds up all senders"})
 		}
 	}
@@ -278,19 +376,25 @@ func (l *layer) Event(e stack.Event) {
 	case stack.Fail:
 		copy(l.failed, e.Failed)
 		l.ending = true
-		l.progress()
+		l.progressAll()
 	case stack.Closing:
 		l.closing = true
-		l.progress()
+		l.progressAll()
+	case stack.Awaited:
+		l.awaited = e.Seq
 	case stack.Stop:
-		for r := range l.peers {
-			l.peers[r].owe = true
+		for s := range l.heard {
+			l.heard[s].owe = true
 		}
 	}
 }
 
 // Dump prints the window and the slowest receiver.
 func (l *layer) Dump() string {
-	return fmt.Sprintf("sent %d stable %d slowest %d window %d/%d", l.Log().Sent(), l.stable,
-		l.slowest, l.window, l.most)
+	s := ""
+	for k := range l.flows {
+		f := &l.flows[k]
+		s += fmt.Sprintf("sent %d stable %d slowest %d ", f.log.Sent(), f.stable, f.slowest)
+	}
+	return s + fmt.Sprintf("window %d/%d", l.window, l.most)
 }

@@ -2,15 +2,17 @@
 // that orders whole batches of messages which their senders multicast.
 //
 // Guarantee: members that go together from one view to the next deliver the
-// same casts in the same order in it. The order keeps each sender's. It is not
-// uniform: a member that crashes or is cut off may have delivered otherwise.
+// same casts in the same order in it, core casts included as far as they get
+// them. The order keeps each sender's. It is not uniform: a member that crashes
+// or is cut off may have delivered otherwise.
 //
 // Needs: messages in FIFO order; at the end of the view, the same messages at
 // all survivors (Sync).
 //
-// Header: none on messages. The sequencer, the lowest rank, casts messages of
-// KindOrder: runs of (rank u16, count u32), meaning that the next count
-// messages of that rank come next.
+// Header: none on messages. The sequencer, the lowest rank that gets everything,
+// casts messages of KindOrder: runs of (rank u16, count u32), meaning that the
+// next count messages of that rank come next; with the highest bit of the rank
+// set, core casts, which members outside of the core pass over.
 //
 // Timers: none. The sequencer announces its order at the end of each turn.
 // When it has reported for the flush it orders no more: what is left then is
@@ -31,48 +33,63 @@ import (
 func Maker() stack.Maker {
 	return stack.Maker{Name: "total", Needs: stack.Messages | stack.Fifo, Gives: stack.Total,
 		New: func(p *stack.Port) stack.Layer {
-			return &layer{Port: p, sequencer: p.Me() == 0, pending: make([]queue, p.N())}
+			l := &layer{Port: p, pending: make([]pending, p.N())}
+			for l.lead = range p.N() {
+				if p.View().InCore(l.lead) {
+					l.sequencer = l.lead == p.Me()
+					return l
+				}
+			}
+			l.lead = 0 // nobody is in the core: there are only casts
+			l.sequencer = p.Me() == 0
+			return l
 		}}
 }
 
-// run says that the next count messages of a rank come next.
+// run says that the next count messages of a rank come next: casts or core casts.
 type run struct {
 	rank  int
+	to    int
 	count uint32
 }
 
-const runLen = 2 + 4
+const (
+	runLen  = 2 + 4
+	coreBit = 1 << 15
+)
 
-// queue is a first-in-first-out list of kept messages.
-type queue struct {
-	msgs []stack.Msg
-	head int
+// pending is what has come of a member and waits for its turn.
+type pending struct {
+	stack.Queue
+	core int // of them, core casts
 }
 
-func (q *queue) len() int { return len(q.msgs) - q.head }
-
-func (q *queue) push(m *stack.Msg) {
-	if m.Buf != nil {
-		m.Buf.Keep()
+func (p *pending) push(m *stack.Msg) {
+	p.Push(m)
+	if m.To == stack.Core {
+		p.core++
 	}
-	q.msgs = append(q.msgs, *m)
 }
 
-func (q *queue) pop() stack.Msg {
-	m := q.msgs[q.head]
-	q.msgs[q.head] = stack.Msg{}
-	q.head++
-	if q.head == len(q.msgs) {
-		q.msgs, q.head = q.msgs[:0], 0
+// first is the first message of a kind, nil if there is none.
+func (p *pending) first(to int) *stack.Msg {
+	if to == stack.Core && p.core == 0 || to == stack.All && p.core == p.Len() {
+		return nil
 	}
-	return m
+	for i := range p.All() {
+		if m := &p.All()[i]; m.To == to {
+			return m
+		}
+	}
+	return nil
 }
 
 type layer struct {
 	*stack.Port
+	lead      int   // the sequencer's rank
 	sequencer bool  // this member orders, until it has reported
 	batch     []run // ordered and not announced yet
-	pending   []queue
+	pending   []pending
 	order     []run // the announced order, not delivered yet
 	next      int   // first run of order
 	over      bool
@@ -82,21 +99,21 @@ type layer struct {
 
 func (l *layer) Up(m *stack.Msg) {
 	switch {
-	case m.To != stack.All || l.over:
+	case !m.Multicast() || l.over:
 		l.PassUp(m)
 	case m.Kind == stack.KindOrder:
 		l.ordered(m)
-	case m.From == 0 && l.next == len(l.order):
+	case m.From == l.lead && l.next == len(l.order):
 		l.PassUp(m) // the sequencer's own come where they are in its stream
-	case m.From == 0:
-		l.order = append(l.order, run{0, 1})
-		l.pending[0].push(m)
+	case m.From == l.lead:
+		l.order = append(l.order, run{m.From, m.To, 1})
+		l.pending[m.From].push(m)
 	case l.sequencer:
-		l.sequence(m.From)
+		l.sequence(m.From, m.To)
 		l.pending[m.From].push(m)
 	default:
 		// The common case: it is this message's turn already.
-		if l.pending[m.From].len() == 0 && l.next < len(l.order) && l.order[l.next].rank == m.From {
+		if l.pending[m.From].Len() == 0 && l.turn(m) {
 			l.take()
 			l.PassUp(m)
 			l.deliver()
@@ -107,13 +124,18 @@ func (l *layer) Up(m *stack.Msg) {
 	}
 }
 
+// turn reports whether a message is the next in the order.
+func (l *layer) turn(m *stack.Msg) bool {
+	return l.next < len(l.order) && l.order[l.next].rank == m.From && l.order[l.next].to == m.To
+}
+
 // sequence gives the next place in the order to a message of rank r.
-func (l *layer) sequence(r int) {
-	if n := len(l.batch); n > 0 && l.batch[n-1].rank == r {
+func (l *layer) sequence(r, to int) {
+	if n := len(l.batch); n > 0 && l.batch[n-1].rank == r && l.batch[n-1].to == to {
 		l.batch[n-1].count++
 		return
 	}
-	l.batch = append(l.batch, run{r, 1})
+	l.batch = append(l.batch, run{r, to, 1})
 }
 
 // Flush announces what has been ordered in this turn.
@@ -123,7 +145,11 @@ func (l *layer) Flush() {
 		n := min(len(l.batch), most)
 		l.buf = l.buf[:0]
 		for _, r := range l.batch[:n] {
-			l.buf = binary.LittleEndian.AppendUint16(l.buf, uint16(r.rank))
+			rank := uint16(r.rank)
+			if r.to == stack.Core {
+				rank |= coreBit
+			}
+			l.buf = binary.LittleEndian.AppendUint16(l.buf, rank)
 			l.buf = binary.LittleEndian.AppendUint32(l.buf, r.count)
 		}
 		l.batch = append(l.batch[:0], l.batch[n:]...)
@@ -135,28 +161,37 @@ func (l *layer) Flush() {
 
 // ordered takes an announcement, the sequencer its own like everybody's.
 func (l *layer) ordered(m *stack.Msg) {
-	if m.From != 0 || len(m.Data)%runLen != 0 {
+	if m.From != l.lead || len(m.Data)%runLen != 0 {
 		l.Counters().Malformed++
 		return
 	}
 	for b := m.Data; len(b) > 0; b = b[runLen:] {
-		r := run{int(binary.LittleEndian.Uint16(b)), binary.LittleEndian.Uint32(b[2:])}
-		if r.rank == 0 || r.rank >= l.N() || r.count == 0 {
+		rank := binary.LittleEndian.Uint16(b)
+		r := run{int(rank &^ coreBit), stack.All, binary.LittleEndian.Uint32(b[2:])}
+		if rank&coreBit != 0 {
+			r.to = stack.Core
+		}
+		if r.rank == l.lead || r.rank >= l.N() || r.count == 0 {
 			l.Counters().Malformed++
 			return
 		}
-		l.order = append(l.order, r)
+		if r.to == stack.All || l.View().InCore(l.Me()) {
+			l.order = append(l.order, r)
+		}
 	}
 	l.deliver()
 }
 
 // take uses up one place of the order.
 func (l *layer) take() {
-	r := &l.order[l.next]
-	r.count--
-	if r.count > 0 {
-		return
+	l.order[l.next].count--
+	if l.order[l.next].count == 0 {
+		l.pass()
 	}
+}
+
+// pass goes on to the next run of the order.
+func (l *layer) pass() {
 	l.next++
 	if l.next == len(l.order) {
 		l.order, l.next = l.order[:0], 0
@@ -166,22 +201,21 @@ func (l *layer) take() {
 // deliver passes up what is in turn.
 func (l *layer) deliver() {
 	for l.next < len(l.order) {
-		q := &l.pending[l.order[l.next].rank]
-		if q.len() == 0 {
+		p := &l.pending[l.order[l.next].rank]
+		if p.Len() == 0 || !l.turn(p.First()) {
 			return
 		}
 		l.take()
-		l.pass(q)
+		l.release(p)
 	}
 }
 
-func (l *layer) pass(q *queue) {
-	l.msg = q.pop()
-	buf := l.msg.Buf
-	l.PassUp(&l.msg)
-	if buf != nil {
-		buf.Drop()
+func (l *layer) release(p *pending) {
+	if p.First().To == stack.Core {
+		p.core--
 	}
+	l.PassUp(p.First())
+	p.Drop()
 }
 
 func (l *layer) Event(e stack.Event) {
@@ -195,12 +229,15 @@ func (l *layer) Event(e stack.Event) {
 	}
 }
 
-// rest delivers what the order says nothing of, the same way at all survivors.
+// rest delivers what the order says, but for what was lost with its sender, and
+// then what it says nothing of, the same way at all survivors.
 func (l *layer) rest() {
-	l.deliver()
+	for l.deliver(); l.next < len(l.order); l.deliver() {
+		l.pass()
+	}
 	for r := range l.pending {
-		for l.pending[r].len() > 0 {
-			l.pass(&l.pending[r])
+		for p := &l.pending[r]; p.Len() > 0; {
+			l.release(p)
 		}
 	}
 	l.over = true
@@ -212,9 +249,9 @@ func (l *layer) Answer(q stack.Query) {
 	if !ok || h.Sends {
 		return
 	}
-	for r := range l.pending {
-		if p := &l.pending[r]; p.len() > 0 {
-			h.Done[r] = min(h.Done[r], p.msgs[p.head].Seq-1)
+	for s := range h.Done {
+		if m := l.pending[s%l.N()].first(stack.All - s/l.N()); m != nil {
+			h.Done[s] = min(h.Done[s], m.Seq-1)
 		}
 	}
 }
@@ -222,11 +259,7 @@ func (l *layer) Answer(q stack.Query) {
 // Close gives back what is held.
 func (l *layer) Close() {
 	for r := range l.pending {
-		for l.pending[r].len() > 0 {
-			if m := l.pending[r].pop(); m.Buf != nil {
-				m.Buf.Drop()
-			}
-		}
+		l.pending[r].Clear()
 	}
 }
 
@@ -234,7 +267,7 @@ func (l *layer) Close() {
 func (l *layer) Dump() string {
 	n := 0
 	for r := range l.pending {
-		n += l.pending[r].len()
+		n += l.pending[r].Len()
 	}
 	return fmt.Sprintf("sequencer %v waiting %d runs %d", l.sequencer, n, len(l.order)-l.next)
 }

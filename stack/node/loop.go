@@ -103,7 +103,8 @@ func (n *Node) endTurn() {
 	}
 }
 
-// members tells the sockets who is in the view, for fan-out without multicast.
+// members tells the sockets who is in the view, for fan-out without multicast,
+// and whether this member is in its core.
 func (n *Node) members() {
 	v := n.group.View()
 	addrs := make([]netip.AddrPort, len(v.Members))
@@ -111,6 +112,9 @@ func (n *Node) members() {
 		addrs[i] = v.Members[i].Addr
 	}
 	n.conn.SetMembers(addrs)
+	if err := n.conn.SetCore(v.Core != nil && v.Core[v.Rank]); err != nil {
+		n.log.Warn("core", "err", err)
+	}
 }
 
 // callbacks runs what waits for the application, without the lock. It reports

@@ -44,6 +44,10 @@ type Transport interface {
 	Flush() error
 	Unreachable() (netip.AddrPort, bool)
 	SetMembers(addrs []netip.AddrPort)
+	// Core is the multicast address of the views' core, zero if there is none, and
+	// SetCore joins or leaves it.
+	Core() netip.AddrPort
+	SetCore(in bool) error
 	Stats() udp.Stats
 	Close() error
 }
@@ -157,6 +161,9 @@ func (n *Node) open() error {
 	}
 	if !sc.Addr.IsValid() {
 		sc.Addr = conn.Local()
+	}
+	if !sc.Core.IsValid() {
+		sc.Core = conn.Core()
 	}
 	if sc.Segment == 0 {
 		sc.Segment = min(conn.MTU(), maxSegment)

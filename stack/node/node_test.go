@@ -30,14 +30,15 @@ type counter struct {
 }
 
 type item struct {
-	kind  int
-	epoch uint64
-	from  int
-	to    int
-	seq   uint64
-	data  []byte
-	buf   *wire.Buf
-	view  *stack.View
+	kind   int
+	epoch  uint64
+	from   int
+	to     int
+	stream int
+	seq    uint64
+	data   []byte
+	buf    *wire.Buf
+	view   *stack.View
 }
 
 func (c *counter) Attr() []byte              { return nil }
@@ -48,8 +49,8 @@ func (c *counter) Deliver(epoch uint64, m *stack.Msg) {
 	if m.Buf != nil {
 		m.Buf.Keep()
 	}
-	c.queue = append(c.queue, item{epoch: epoch, from: m.From, to: m.To, seq: m.Seq,
-		data: m.Data, buf: m.Buf})
+	c.queue = append(c.queue, item{epoch: epoch, from: m.From, to: m.To,
+		stream: m.Stream, seq: m.Seq, data: m.Data, buf: m.Buf})
 }
 func (c *counter) Stop() { c.queue = append(c.queue, item{kind: 1}) }
 func (c *counter) View(epoch uint64, v *stack.View) {
@@ -91,7 +92,7 @@ func (c *counter) Done() {
 		it := &c.taken[i]
 		switch it.kind {
 		case 0:
-			c.n.group.Consumed(it.epoch, it.from, it.to != stack.All, it.seq)
+			c.n.group.Consumed(it.epoch, it.stream, it.seq)
 			if it.buf != nil {
 				it.buf.Drop()
 			}

@@ -118,8 +118,8 @@ func body(k wire.Kind, b []byte) string {
 	case wire.KindFlushOk:
 		var m wire.FlushOk
 		if m.Parse(b) == nil {
-			return fmt.Sprintf(" round %d sent %d recv %v failed %v leaving %t", m.Round, m.Sent,
-				m.Recv, m.Failed, m.Leaving)
+			return fmt.Sprintf(" round %d recv %v failed %v leaving %t", m.Round, m.Recv, m.Failed,
+				m.Leaving)
 		}
 	case wire.KindDecision:
 		var m wire.Decision
@@ -150,7 +150,7 @@ func body(k wire.Kind, b []byte) string {
 	case wire.KindNak:
 		var m wire.Nak
 		if m.Parse(b) == nil {
-			return fmt.Sprintf(" of %d %v", m.Origin, m.Spans)
+			return fmt.Sprintf(" of %d %v", m.Stream, m.Spans)
 		}
 	}
 	return ""

@@ -27,6 +27,18 @@ func AddrOf(i int) netip.AddrPort {
 	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{10, 0, byte(i / 250), byte(i%250 + 1)}), 7000)
 }
 
+// CoreAddr is the multicast address of the views' cores.
+var CoreAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 0, 0, 1}), 7000)
+
+// listens reports whether the process that runs is in the core of its view.
+func (h *host) listens() bool {
+	if h.member == nil {
+		return false
+	}
+	v := h.member.Group.View()
+	return v != nil && v.Core != nil && v.Core[v.Rank]
+}
+
 // Host sets up the host of a name before anybody lives there, so that links can
 // be changed.
 func (w *World) Host(name string) { w.host(name) }

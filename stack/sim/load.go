@@ -20,6 +20,8 @@ type Load struct {
 	LongSize int
 	// Sends is the part of the messages that go to one member only.
 	Sends float64
+	// Cores is the part of the others that go to the core only.
+	Cores float64
 	// Most is how many messages may wait before no more are made.
 	Most int
 }
@@ -61,7 +63,12 @@ func (r *Recorder) burst(l *Load) {
 			if l.Sends > 0 && rnd.Float64() < l.Sends {
 				to = r.Current.Members[rnd.IntN(len(r.Current.Members))].ID
 			}
-			r.Submit(to, l.size(rnd))
+			size := l.size(rnd)
+			if to.IsZero() && l.Cores > 0 && rnd.Float64() < l.Cores {
+				r.CastCore(size)
+				continue
+			}
+			r.Submit(to, size)
 		}
 	})
 }

@@ -77,7 +77,14 @@ func (r *Recorder) Cast(size int) { r.Submit(wire.Endpoint{}, size) }
 // as possible.
 func (r *Recorder) Submit(to wire.Endpoint, size int) {
 	r.number++
-	r.outbox = append(r.outbox, outgoing{to, r.number, size})
+	r.outbox = append(r.outbox, outgoing{to: to, n: r.number, size: size})
+	r.m.Do(func(*stack.Group) { r.pump() })
+}
+
+// CastCore sends a message to the core of the view, now or as soon as possible.
+func (r *Recorder) CastCore(size int) {
+	r.number++
+	r.outbox = append(r.outbox, outgoing{core: true, n: r.number, size: size})
 	r.m.Do(func(*stack.Group) { r.pump() })
 }
 
@@ -118,6 +125,9 @@ func (r *Recorder) send(g *stack.Group, o *outgoing) error {
 	case rank != stack.All:
 		r.event.MsgKind, r.event.Peer = trace.Pt2pt, o.to
 		err = g.Send(rank, kindTest, r.text[:1], r.text[1:])
+	case o.core:
+		r.toCore(g.View())
+		err = g.CastCore(kindTest, nil, r.text)
 	case o.n%3 == 0:
 		var room []byte
 		if room, err = g.Claim(len(r.text) + 5); err == nil {
@@ -132,4 +142,17 @@ func (r *Recorder) send(g *stack.Group, o *outgoing) error {
 		r.record(&r.event)
 	}
 	return err
+}
+
+// toCore completes the record of a core cast.
+func (r *Recorder) toCore(v *stack.View) {
+	if v.Core == nil {
+		return // it goes to all
+	}
+	r.event.MsgKind = trace.Lsend
+	for i := range v.Members {
+		if v.Core[i] {
+			r.event.Dests = append(r.event.Dests, v.Members[i].ID)
+		}
+	}
 }

@@ -71,7 +71,8 @@ func (w *World) transmit(m *Member, to netip.AddrPort, b []byte, seg int) {
 	w.stats.Sent += uint64(n)
 	w.stats.SentBytes += uint64(len(b))
 	f := w.fly(m, b, seg)
-	f.cast = !to.IsValid()
+	core := to == CoreAddr
+	f.cast = core || !to.IsValid()
 	start := w.now.Add(m.spent)
 	if w.opts.Bandwidth > 0 {
 		start = max(start, m.host.nicOut)
@@ -79,7 +80,7 @@ func (w *World) transmit(m *Member, to netip.AddrPort, b []byte, seg int) {
 	}
 	if f.cast {
 		for _, h := range w.hosts {
-			if h != m.host {
+			if h != m.host && (!core || h.listens()) {
 				w.send(m.host, h, f, start)
 			}
 		}

@@ -24,6 +24,9 @@ type Recorder struct {
 	Rank []byte
 	// Exchanges has the member ask for state messages before each view.
 	Exchanges bool
+	// InCore, if set, says who is in the core of a view: the same at all members.
+	// Core casts are recorded as messages to those who are.
+	InCore func(e wire.Endpoint) bool
 	// Self has sends to the member itself allowed.
 	Self bool
 
@@ -43,22 +46,23 @@ type Recorder struct {
 	full   bool // a send would have blocked
 	outbox []outgoing
 	event  trace.Event
-	done   []uint64 // consumed by rank, casts then sends
+	done   []uint64 // consumed, by stream
 	text   []byte
 	last   []uint64 // number of the last cast delivered, by rank
 }
 
 // upcall is a call of the group that waits for Run.
 type upcall struct {
-	what  callKind
-	epoch uint64
-	from  int
-	to    int
-	seq   uint64
-	data  []byte
-	buf   *wire.Buf
-	view  *stack.View
-	err   error
+	what   callKind
+	epoch  uint64
+	from   int
+	to     int
+	stream int
+	seq    uint64
+	data   []byte
+	buf    *wire.Buf
+	view   *stack.View
+	err    error
 }
 
 type callKind uint8
@@ -74,6 +78,7 @@ const (
 // outgoing is a message that waits to be sent; to is zero for a cast.
 type outgoing struct {
 	to   wire.Endpoint
+	core bool
 	n    uint64
 	size int
 }
@@ -134,10 +139,22 @@ func (r *Recorder) Deliver(epoch uint64, m *stack.Msg) {
 		m.Buf.Keep()
 	}
 	r.queue = append(r.queue, upcall{what: callDeliver, epoch: epoch, from: m.From, to: m.To,
-		seq: m.Seq, data: m.Data, buf: m.Buf})
+		stream: m.Stream, seq: m.Seq, data: m.Data, buf: m.Buf})
 	if len(m.Head) > 0 {
 		r.m.world.Fail("%v was delivered a message with a head", r.m.Self)
 	}
+}
+
+// Core is who is in the core of a view.
+func (r *Recorder) Core(v *stack.View) stack.Set {
+	if r.InCore == nil {
+		return nil
+	}
+	set := make(stack.Set, len(v.Members))
+	for i := range set {
+		set[i] = r.InCore(v.Members[i].ID)
+	}
+	return set
 }
 
 // Stop takes the wish that it stop sending.
@@ -196,7 +213,7 @@ func (r *Recorder) Done() {
 	g := r.m.Group
 	if r.Current != nil {
 		n := len(r.Current.Members)
-		r.done = append(r.done[:0], make([]uint64, 2*n)...)
+		r.done = append(r.done[:0], make([]uint64, 3*n)...)
 	}
 	for i := range r.taken {
 		c := &r.taken[i]
@@ -204,19 +221,14 @@ func (r *Recorder) Done() {
 			c.buf.Drop()
 		}
 		if c.what == callDeliver && c.epoch == r.epoch {
-			s := c.from
-			if c.to != stack.All {
-				s += len(r.done) / 2
-			}
-			r.done[s] = max(r.done[s], c.seq)
+			r.done[c.stream] = max(r.done[c.stream], c.seq)
 		}
 		*c = upcall{}
 	}
 	r.taken = r.taken[:0]
 	for s, seq := range r.done {
 		if seq > 0 {
-			n := len(r.done) / 2
-			g.Consumed(r.epoch, s%n, s >= n, seq)
+			g.Consumed(r.epoch, s, seq)
 		}
 	}
 	if r.answer {
@@ -299,9 +311,12 @@ func (r *Recorder) deliver(c *upcall) {
 	}
 	r.Delivered++
 	r.event = trace.Event{Kind: trace.Deliver, Msg: id, Hash: hash(c.data)}
-	if c.to != stack.All {
+	switch {
+	case c.to == stack.Core:
+		r.event.MsgKind = trace.Lsend
+	case c.to != stack.All:
 		r.event.MsgKind = trace.Pt2pt
-	} else if c.from < len(r.last) {
+	case c.from < len(r.last):
 		r.last[c.from] = id.N
 	}
 	if r.Current != nil && c.epoch == r.epoch && c.from < len(r.Current.Members) &&

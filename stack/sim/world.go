@@ -30,6 +30,9 @@ type Options struct {
 	Buffers Buffers
 	// Cost is the time that members' turns take, where Setup does not say.
 	Cost Cost
+	// CopyCore has core casts go to each member of the core rather than to its
+	// multicast address.
+	CopyCore bool
 	// Filter, if set, decides about every datagram that a link would deliver.
 	Filter func(p *Passing) Verdict
 	// Ended, if set, hears of the end of each member: "crash", "closed", "out"

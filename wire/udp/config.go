@@ -21,6 +21,11 @@ type Config struct {
 	// unless Peers are given, and then it is not used.
 	Group netip.AddrPort
 
+	// Core is the address and port of a second multicast group, which the member
+	// joins and leaves with SetCore. The default is Group with its last bit
+	// flipped. The portable path and unicast to peers have none.
+	Core netip.AddrPort
+
 	// Interface is the name or a local address of the interface to use. Empty
 	// chooses one: up, able to multicast, with an address, rather a real one
 	// than a virtual one; the loopback interface when there is no other.
@@ -65,6 +70,13 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	c.Group = unmap(c.Group)
 	c.Bind = unmap(c.Bind)
+	c.Core = unmap(c.Core)
+	if c.Group.IsValid() && !c.Core.IsValid() {
+		a := c.Group.Addr().AsSlice()
+		a[len(a)-1] ^= 1
+		ip, _ := netip.AddrFromSlice(a)
+		c.Core = netip.AddrPortFrom(ip, c.Group.Port())
+	}
 	peers := make([]netip.AddrPort, 0, len(c.Peers))
 	for _, p := range c.Peers {
 		peers = append(peers, unmap(p))
@@ -90,6 +102,9 @@ func (c *Config) validate() error {
 		return errors.New("udp: Config.Group or Config.Peers is required")
 	case len(c.Peers) == 0 && (!c.Group.Addr().IsMulticast() || c.Group.Port() == 0):
 		return fmt.Errorf("udp: Config.Group %v is not a multicast address and port", c.Group)
+	case len(c.Peers) == 0 && (!c.Core.Addr().IsMulticast() || c.Core == c.Group ||
+		c.Core.Addr().Is4() != c.v4() || c.Core.Port() == 0):
+		return fmt.Errorf("udp: Config.Core %v is not a second multicast address and port", c.Core)
 	}
 	v4 := c.v4()
 	for _, p := range c.Peers {

@@ -33,6 +33,7 @@ type backend interface {
 	// wait returns when a socket is readable, wake was called, or d has passed.
 	wait(d time.Duration) error
 	poller
+	setCore(in bool) error
 	receive(pkts []wire.Packet) (int, error)
 	// send takes whole segments; the bytes are the caller's again on return.
 	send(to netip.AddrPort, b []byte, seg int) error
@@ -57,6 +58,7 @@ type core struct {
 	link    link
 	local   netip.AddrPort
 	group   netip.AddrPort // with its zone
+	second  netip.AddrPort // the core's, if there is one
 	pool    *wire.Pool
 	arena   arena
 	stats   Stats
@@ -83,8 +85,12 @@ func Open(cfg Config, pool *wire.Pool) (*Conn, error) {
 		return nil, err
 	}
 	c := &Conn{core: core{cfg: cfg, link: l, group: cfg.Group, pool: pool}}
+	if !cfg.fanout() {
+		c.second = cfg.Core
+	}
 	if c.group.IsValid() && !cfg.v4() {
 		c.group = netip.AddrPortFrom(c.group.Addr().WithZone(l.zone), c.group.Port())
+		c.second = netip.AddrPortFrom(c.second.Addr().WithZone(l.zone), c.second.Port())
 	}
 	if c.be, err = openBackend(&c.core); err != nil {
 		return nil, fmt.Errorf("udp: %s: %w", l, err)
@@ -142,6 +148,21 @@ func (c *Conn) SetMembers(addrs []netip.AddrPort) {
 			}
 		}
 	}
+}
+
+// Core is the second multicast address, zero if there is none.
+func (c *Conn) Core() netip.AddrPort { return c.second }
+
+// SetCore joins or leaves the second multicast group. Without one it does
+// nothing.
+func (c *Conn) SetCore(in bool) error {
+	if c.closed.Load() {
+		return net.ErrClosed
+	}
+	if !c.second.IsValid() {
+		return nil
+	}
+	return c.be.setCore(in)
 }
 
 // zoned gives a link-local address without a zone the zone of our interface, so

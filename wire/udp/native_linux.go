@@ -17,20 +17,22 @@ type native struct {
 	sys   kernel
 	uni   socket
 	mc    socket // fd -1 without multicast
+	co    socket // of the second group; fd -1 without multicast
 	scope uint32
 	src   sources
 
 	// Waiting. Whoever calls wake writes the eventfd only when the loop sleeps.
 	ep, ev   int
-	events   [3]unix.EpollEvent
+	events   [4]unix.EpollEvent
 	wait64   func(ep int, ev []unix.EpollEvent, ns int64) (int, unix.Errno)
 	evMu     sync.Mutex // guards ev between a wake and the close
 	pending  atomic.Bool
 	sleeping atomic.Bool
 
-	in      *inSlots
-	mcFirst bool
-	ready   uint // which sockets the last wait found readable, bit by mark; 0: not known
+	in    *inSlots
+	socks []*socket // those that something may come from
+	first int       // which of them is asked first
+	ready uint      // which the last wait found readable, bit by mark; 0: not known
 
 	gso       [2]bool // by path
 	loop      bool    // IP_MULTICAST_LOOP is on
@@ -53,7 +55,7 @@ func openBackend(c *core) (backend, error) {
 	}
 	n := &native{core: c, sys: realKernel(), scope: uint32(c.link.ifi.Index), ep: -1, ev: -1,
 		uni: socket{fd: -1, batch: longBatch}, mc: socket{fd: -1, batch: longBatch},
-		wait64: epollWait, loop: true}
+		co: socket{fd: -1, batch: longBatch}, wait64: epollWait, loop: true}
 	n.src.zone = c.link.zone
 	n.in, n.out, n.split = newInSlots(), newOutSlots(stageLen), newOutSlots(0)
 	if err := n.open(); err != nil {
@@ -72,11 +74,20 @@ func (n *native) open() error {
 		return err
 	}
 	if !n.cfg.fanout() {
-		if n.mc.fd, err = openGroup(n.core); err != nil {
+		if n.mc.fd, err = openGroup(n.core, n.group); err != nil {
+			return err
+		}
+		err = retryDAD(!n.cfg.v4(), func() error { return join(n.mc.fd, n.group.Addr(), n.index()) })
+		if err != nil {
+			return err
+		}
+		if n.co.fd, err = openGroup(n.core, n.second); err != nil {
 			return err
 		}
 		cutOwn(n.mc.fd, n.local)
+		cutOwn(n.co.fd, n.local)
 	}
+	n.listen(false)
 	n.offloads()
 	main := n.uni.fd
 	if n.mc.fd >= 0 {
@@ -87,6 +98,38 @@ func (n *native) open() error {
 	return n.openEpoll()
 }
 
+func (n *native) index() int { return n.link.ifi.Index }
+
+// listen notes which sockets are worth a look.
+func (n *native) listen(core bool) {
+	n.socks = append(n.socks[:0], &n.uni)
+	if n.mc.fd >= 0 {
+		n.socks = append(n.socks, &n.mc)
+	}
+	if core {
+		n.socks = append(n.socks, &n.co)
+	}
+	n.first = 0
+}
+
+// setCore joins or leaves the second group. What was received before it is left
+// is taken by nobody: who leaves does not want it.
+func (n *native) setCore(in bool) error {
+	if was := len(n.socks) == 3; in == was {
+		return nil
+	}
+	if !in {
+		n.listen(false)
+		n.ready = 0
+		return leave(n.co.fd, n.second.Addr(), n.index())
+	}
+	if err := join(n.co.fd, n.second.Addr(), n.index()); err != nil {
+		return fmt.Errorf("udp: %w", err)
+	}
+	n.listen(true)
+	return nil
+}
+
 // offloads turns on what the probe has seen to work.
 func (n *native) offloads() {
 	if n.cfg.NoOffload {
@@ -95,7 +138,7 @@ func (n *native) offloads() {
 	}
 	p := probeOffload(n.cfg.v4())
 	n.gso[pathGroup], n.gso[pathMember] = p.gso, p.gso
-	for _, s := range []*socket{&n.uni, &n.mc} {
+	for _, s := range []*socket{&n.uni, &n.mc, &n.co} {
 		s.gro = p.gro && s.fd >= 0 && unix.SetsockoptInt(s.fd, unix.SOL_UDP, unix.UDP_GRO, 1) == nil
 	}
 	n.modes = fmt.Sprintf("Linux batches, GSO %s, GRO %s (%s)",
@@ -120,7 +163,7 @@ func (n *native) closeFDs() error {
 	n.evMu.Lock()
 	defer n.evMu.Unlock()
 	var first error
-	for _, fd := range []*int{&n.uni.fd, &n.mc.fd, &n.ep, &n.ev} {
+	for _, fd := range []*int{&n.uni.fd, &n.mc.fd, &n.co.fd, &n.ep, &n.ev} {
 		if *fd < 0 {
 			continue
 		}

@@ -57,6 +57,7 @@ func openPortable(c *core) (backend, error) {
 	if err := p.open(); err != nil {
 		return nil, errors.Join(err, p.closeSockets())
 	}
+	p.second = netip.AddrPort{}
 	p.modes = "portable sockets, no GSO or GRO"
 	main := p.uni
 	if p.mc != nil {
@@ -100,6 +101,9 @@ func (p *portable) network() string {
 	}
 	return "udp6"
 }
+
+// setCore is never called: there is no second group.
+func (p *portable) setCore(bool) error { return nil }
 
 // sendOptions directs multicasts out of our interface.
 func (p *portable) sendOptions() error {

@@ -3,6 +3,7 @@ package udp
 import (
 	"encoding/binary"
 	"fmt"
+	"math/bits"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -23,42 +24,45 @@ func newInSlots() *inSlots {
 }
 
 // receive asks the socket that the last wait has found readable, if there was
-// one, and else both in turn, where the first gets at most half of the room while
-// the second may have something too.
+// only one, and else all in turn, where each gets at most half of the room while
+// another may have something too.
 func (n *native) receive(pkts []wire.Packet) (int, error) {
 	if len(pkts) == 0 {
 		return 0, nil
 	}
 	ready := n.ready
 	n.ready = 0
-	if n.mc.fd < 0 {
-		got, _, err := n.receiveFrom(&n.uni, pkts)
-		return got, err
-	}
-	if ready == 1<<markMember || ready == 1<<markGroup {
-		s := &n.uni
-		if ready == 1<<markGroup {
-			s = &n.mc
-		}
+	if ready != 0 && ready&(ready-1) == 0 && len(n.socks) > 1 {
+		s := []*socket{markMember: &n.uni, markGroup: &n.mc, markCore: &n.co}[bits.Len(ready)-1]
 		if got, _, err := n.receiveFrom(s, pkts); got > 0 || err != nil {
 			return got, err
 		}
 	}
-	first, second := &n.uni, &n.mc
-	if n.mcFirst = !n.mcFirst; n.mcFirst {
-		first, second = second, first
+	if n.first++; n.first >= len(n.socks) {
+		n.first = 0
 	}
-	got, more, err := n.receiveFrom(first, pkts[:(len(pkts)+1)/2])
-	if err != nil {
-		return got, err
-	}
-	k, _, err := n.receiveFrom(second, pkts[got:])
-	got += k
-	if err == nil && more && got < len(pkts) {
-		k, _, err = n.receiveFrom(first, pkts[got:])
+	got := 0
+	var again *socket // had more than its share
+	for i := range n.socks {
+		s := n.socks[(n.first+i)%len(n.socks)]
+		room := pkts[got:]
+		if i < len(n.socks)-1 {
+			room = room[:(len(room)+1)/2]
+		}
+		k, more, err := n.receiveFrom(s, room)
 		got += k
+		if err != nil {
+			return got, err
+		}
+		if more && again == nil {
+			again = s
+		}
 	}
-	return got, err
+	if again == nil || got == len(pkts) {
+		return got, nil
+	}
+	k, _, err := n.receiveFrom(again, pkts[got:])
+	return got + k, err
 }
 
 // maxTaken is how many bytes one receive takes from a socket before it returns, so

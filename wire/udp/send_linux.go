@@ -88,7 +88,7 @@ func (o *outSlots) reset() {
 
 func (n *native) send(to netip.AddrPort, b []byte, seg int) error {
 	path := pathMember
-	if to == n.group {
+	if to == n.group || to == n.second {
 		path = pathGroup
 	}
 	gso := n.gso[path] && seg <= n.link.payload(n.cfg.v4())

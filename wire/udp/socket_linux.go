@@ -90,9 +90,9 @@ func granted(fd, name int) int {
 	return n / 2
 }
 
-// openGroup opens the multicast socket: bound to the group's own address and
-// deaf to groups that others on this host have joined.
-func openGroup(c *core) (int, error) {
+// openGroup opens a multicast socket: bound to the group's own address and deaf
+// to groups that others on this host have joined, and as yet to its own.
+func openGroup(c *core, group netip.AddrPort) (int, error) {
 	v4, idx := c.cfg.v4(), c.link.ifi.Index
 	fd, err := newSocket(v4)
 	if err != nil {
@@ -107,10 +107,7 @@ func openGroup(c *core) (int, error) {
 		{unix.SOL_SOCKET, unix.SO_RXQ_OVFL, 1, false, ""}})
 	if err == nil {
 		setBuffers(fd, c.cfg.RecvBuf, c.cfg.SendBuf)
-		err = bindSocket(fd, c.group, uint32(idx))
-	}
-	if err == nil {
-		err = retryDAD(!v4, func() error { return join(fd, c.group.Addr(), idx) })
+		err = bindSocket(fd, group, uint32(idx))
 	}
 	if err != nil {
 		unix.Close(fd)
@@ -130,6 +127,21 @@ func join(fd int, g netip.Addr, index int) error {
 	}
 	if err != nil {
 		return fmt.Errorf("join %v: %w", g, err)
+	}
+	return nil
+}
+
+func leave(fd int, g netip.Addr, index int) error {
+	var err error
+	if g.Is4() {
+		err = unix.SetsockoptIPMreqn(fd, unix.IPPROTO_IP, unix.IP_DROP_MEMBERSHIP,
+			&unix.IPMreqn{Multiaddr: g.As4(), Ifindex: int32(index)})
+	} else {
+		err = unix.SetsockoptIPv6Mreq(fd, unix.IPPROTO_IPV6, unix.IPV6_LEAVE_GROUP,
+			&unix.IPv6Mreq{Multiaddr: g.As16(), Interface: uint32(index)})
+	}
+	if err != nil {
+		return fmt.Errorf("udp: leave %v: %w", g, err)
 	}
 	return nil
 }

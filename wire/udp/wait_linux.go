@@ -12,6 +12,7 @@ import (
 const (
 	markMember = iota
 	markGroup
+	markCore
 	markWake
 )
 
@@ -27,7 +28,8 @@ func (n *native) openEpoll() error {
 	for mark, f := range []struct {
 		fd     int
 		events uint32
-	}{{n.uni.fd, unix.EPOLLIN}, {n.mc.fd, unix.EPOLLIN}, {n.ev, unix.EPOLLIN | unix.EPOLLET}} {
+	}{{n.uni.fd, unix.EPOLLIN}, {n.mc.fd, unix.EPOLLIN}, {n.co.fd, unix.EPOLLIN},
+		{n.ev, unix.EPOLLIN | unix.EPOLLET}} {
 		if f.fd < 0 {
 			continue
 		}

@@ -111,6 +111,9 @@ func (h *history) start(name string, r *rand.Rand) *sim.Member {
 		return nil
 	}
 	app := &sim.Recorder{Out: h}
+	if h.p.cores != 0 {
+		app.InCore = h.p.inCore
+	}
 	m, err := h.w.Add(name, h.p.cfg, app)
 	if err != nil {
 		h.fail("start: %v", err)

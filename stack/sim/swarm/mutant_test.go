@@ -62,6 +62,12 @@ func (l *around) Event(e stack.Event) {
 	}
 }
 
+func (l *around) Up(m *stack.Msg) {
+	if l.up == nil || l.up(m) {
+		l.Layer.Up(m)
+	}
+}
+
 func (l *around) Receive(d *stack.Datagram) {
 	if l.receive == nil || l.receive(d) {
 		l.Layer.Receive(d)
@@ -71,6 +77,12 @@ func (l *around) Receive(d *stack.Datagram) {
 func (l *around) Flush() {
 	if f, ok := l.Layer.(stack.Flusher); ok {
 		f.Flush()
+	}
+}
+
+func (l *around) Claiming() {
+	if c, ok := l.Layer.(stack.Claimer); ok {
+		c.Claiming()
 	}
 }
 
@@ -102,7 +114,11 @@ func (x *mutant) apply(makers []stack.Maker) []stack.Maker {
 		case x.around:
 			inner := m.New
 			makers[i].New = func(p *stack.Port) stack.Layer {
-				a := &around{inner(p), x.make(p)}
+				of := inner(p)
+				if of == nil {
+					return nil
+				}
+				a := &around{of, x.make(p)}
 				if _, ok := a.Layer.(stack.Retirer); ok {
 					return retiring{a}
 				}

@@ -186,6 +186,30 @@ func viewMutants() []mutant {
 			}},
 		{name: "cut without the survivors' reports", within: 60, around: "install",
 			props: "D5 D7 O1 D3", make: hastyCut},
+		{name: "weave nothing", within: 20, around: "weave", props: "O1",
+			make: func(*stack.Port) hook {
+				return hook{up: func(m *stack.Msg) bool { return m.Kind != stack.KindWeave }}
+			}},
+		{name: "a core cast lost at one member", within: 20, above: "weave", props: "D5 D7 O1",
+			make: func(p *stack.Port) hook {
+				n := 0
+				return hook{up: func(m *stack.Msg) bool {
+					if m.To == stack.Core && p.Me() == 1 {
+						n++
+					}
+					return m.To != stack.Core || n%20 != 10
+				}}
+			}},
+		{name: "do not wait for the core", within: 40, around: "weave", props: "O1 D5",
+			make: func(p *stack.Port) hook {
+				return hook{event: func(e *stack.Event) bool {
+					if m, ok := (*e).(stack.Marked); ok {
+						m.Core = 1 << 60
+						*e = m
+					}
+					return true
+				}}
+			}},
 		{name: "disagree about the view", within: 5, above: "pack", props: "M3",
 			make: func(p *stack.Port) hook {
 				if v := p.View(); v.Rank == 1 {
@@ -232,7 +256,7 @@ func hastyCut(p *stack.Port) hook {
 		for r, reply := range f.Replies {
 			if reply != nil && r != p.Me() {
 				c := *reply
-				c.Sent, c.Recv = own.Recv[r], own.Recv
+				c.Recv = own.Recv
 				f.Replies[r] = &c
 			}
 		}

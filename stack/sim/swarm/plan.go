@@ -8,6 +8,7 @@ import (
 
 	"maestro/stack"
 	"maestro/stack/sim"
+	"maestro/wire"
 )
 
 // plan is what a seed has decided on.
@@ -24,6 +25,7 @@ type plan struct {
 	actions []action
 	apart   bool // members are started one after the other
 	skew    bool
+	cores   uint64 // draws who is in the views' cores; 0: there are none
 }
 
 // action is something that is done to the group at a time.
@@ -83,7 +85,28 @@ func newPlan(seed uint64, o *Options) *plan {
 	p.apart = r.IntN(2) == 0
 	p.skew = r.IntN(3) == 0
 	p.script(r)
+	p.core(r)
 	return p
+}
+
+// core draws whether views have a core, of whom, and what is sent to it.
+func (p *plan) core(r *rand.Rand) {
+	if r.IntN(3) > 0 {
+		return
+	}
+	p.cores = r.Uint64() | 1
+	p.load.Cores = pick(r, 0.1, 0.5, 0.9)
+	p.opts.CopyCore = r.IntN(4) == 0
+}
+
+// inCore tells whether a member is in the core of its views, in all its lives.
+func (p *plan) inCore(e wire.Endpoint) bool {
+	x := p.cores
+	for i := range len(e.Name) {
+		x = (x ^ uint64(e.Name[i])) * 0x9E3779B97F4A7C15
+		x ^= x >> 29
+	}
+	return x%3 > 0
 }
 
 func pick[T any](r *rand.Rand, of ...T) T { return of[r.IntN(len(of))] }
@@ -245,7 +268,7 @@ func (p *plan) String() string {
 	fmt.Fprintf(&b, "  links %+v\n  then  %+v\n", p.links, p.calm)
 	fmt.Fprintf(&b, "  bandwidth %d cost %+v buffers %d\n", p.opts.Bandwidth, p.opts.Cost,
 		p.opts.Buffers)
-	fmt.Fprintf(&b, "  load %+v\n", p.load)
+	fmt.Fprintf(&b, "  load %+v cores %x copies %t\n", p.load, p.cores, p.opts.CopyCore)
 	fmt.Fprintf(&b, "  segment %d sendbuf %d recvbuf %d beat %v silence %v probe %v discovery %v\n",
 		c.Segment, c.SendBuffer, c.RecvBuf, c.Heartbeat, c.Silence, c.Probe, c.Discovery)
 	fmt.Fprintf(&b, "  presence %v block %v retry %v reorder %v linger %v stall %v nolocal %t\n",
