@@ -12,6 +12,7 @@ import (
 
 	"maestro/clsv"
 	"maestro/stack/check"
+	"maestro/wire"
 )
 
 // g1 makes M=[K A X c d] S=[K A] T=[X] C=[c d].
@@ -325,6 +326,12 @@ func TestMS25(t *testing.T) {
 	l.c.Run(3 * time.Second)
 	if got != 1 || len(l.r["A"].got) != 1 || len(l.r["c"].got) != 0 {
 		t.Errorf("state %d times, scast %d and %d times", got, len(l.r["A"].got), len(l.r["c"].got))
+	}
+	for _, c := range []string{"c", "d"} {
+		s, _ := l.r[c].m.Stats()
+		if n := s.Stack.PacketsIn[wire.KindCore]; n != 0 || s.NotForUs != 0 || s.Stack.NotForUs != 0 {
+			t.Errorf("%s: %d packets, %d messages for servers", c, n, s.NotForUs)
+		}
 	}
 }
 

@@ -29,11 +29,12 @@ func (s *shared) Record(e *trace.Event) {
 // counter counts what it gets; its methods run on the member's goroutine.
 type counter struct {
 	clsv.NopHandler
-	mu    sync.Mutex
-	n     int
-	exit  error
-	m     *clsv.Member
-	state []byte
+	mu     sync.Mutex
+	n      int
+	served int
+	exit   error
+	m      *clsv.Member
+	state  []byte
 }
 
 func (c *counter) count() int {
@@ -46,6 +47,18 @@ func (c *counter) ReceiveCast(clsv.Endpoint, []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.n++
+}
+
+func (c *counter) ReceiveScast(clsv.Endpoint, []byte) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.served++
+}
+
+func (c *counter) scasts() int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.served
 }
 
 func (c *counter) AcceptedView(v *clsv.View, _ []byte) {
@@ -184,4 +197,58 @@ type blocker struct {
 
 func (b *blocker) AcceptedView(*clsv.View, []byte) {
 	b.done <- b.m.Leave(context.Background())
+}
+
+// TestNetClientsHearNoServers sends to servers, over real sockets, what must not
+// reach a client's.
+func TestNetClientsHearNoServers(t *testing.T) {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	group := fmt.Sprintf("core-%d", time.Now().UnixNano())
+	member := func(name string, role clsv.Role) *counter {
+		c := &counter{}
+		o := clsv.Options{Role: role, Handler: c}
+		o.Group, o.Name, o.Transport.Interface = group, name, "lo"
+		m, err := clsv.New(o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.m = m
+		t.Cleanup(func() { m.Close() })
+		if err := m.Join(ctx); err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	a, b, d := member("a", clsv.Server), member("b", clsv.Server), member("d", clsv.Client)
+	for d.m.View() == nil || len(a.m.View().Members) != 3 || len(a.m.View().Servers) != 2 {
+		if ctx.Err() != nil {
+			t.Fatal("no view of all")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	bytesIn := func(c *counter) uint64 {
+		s, ok := c.m.Stats()
+		if !ok {
+			t.Fatal("no figures")
+		}
+		return s.Sockets.BytesIn
+	}
+	server, client := bytesIn(b), bytesIn(d)
+	const count, size = 2000, 1000
+	for range count {
+		if _, err := a.m.Scast(ctx, make([]byte, size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for b.scasts() < count {
+		if ctx.Err() != nil {
+			t.Fatalf("%d of %d scasts", b.scasts(), count)
+		}
+		time.Sleep(time.Millisecond)
+	}
+	server, client = bytesIn(b)-server, bytesIn(d)-client
+	if server < count*size || client > count*size/20 || d.scasts() != 0 {
+		t.Errorf("the other server's sockets have got %d bytes, the client's %d", server, client)
+	}
 }

@@ -214,14 +214,15 @@ func (m *solo) Transmit(_ netip.AddrPort, b []byte, seg int) {
 	}
 }
 
-func (m *solo) Stop()                   { m.owes = true }
-func (m *solo) Exit(error)              {}
-func (m *solo) Writable()               {}
-func (m *solo) Note(text string)        { _ = strings.TrimSpace(text) }
-func (m *solo) Attr() []byte            { return nil }
-func (m *solo) Exchange() bool          { return false }
-func (m *solo) Weight() []byte          { return nil }
-func (m *solo) Compose(*stack.Proposal) {}
+func (m *solo) Stop()                      { m.owes = true }
+func (m *solo) Exit(error)                 {}
+func (m *solo) Writable()                  {}
+func (m *solo) Note(text string)           { _ = strings.TrimSpace(text) }
+func (m *solo) Attr() []byte               { return nil }
+func (m *solo) Exchange() bool             { return false }
+func (m *solo) Weight() []byte             { return nil }
+func (m *solo) Compose(*stack.Proposal)    {}
+func (m *solo) Core(*stack.View) stack.Set { return nil }
 
 // What passes in steady state costs no memory.
 func TestAllocations(t *testing.T) {

@@ -219,14 +219,15 @@ func (a *actor) View(_ uint64, v *stack.View) {
 	a.past = append(a.past, passage{view: v, from: map[string]uint64{}})
 }
 
-func (a *actor) Stop()                   { a.owes = true }
-func (a *actor) Exit(error)              {}
-func (a *actor) Writable()               {}
-func (a *actor) Note(string)             {}
-func (a *actor) Attr() []byte            { return nil }
-func (a *actor) Exchange() bool          { return false }
-func (a *actor) Weight() []byte          { return nil }
-func (a *actor) Compose(*stack.Proposal) {}
+func (a *actor) Stop()                      { a.owes = true }
+func (a *actor) Exit(error)                 {}
+func (a *actor) Writable()                  {}
+func (a *actor) Note(string)                {}
+func (a *actor) Attr() []byte               { return nil }
+func (a *actor) Exchange() bool             { return false }
+func (a *actor) Weight() []byte             { return nil }
+func (a *actor) Compose(*stack.Proposal)    {}
+func (a *actor) Core(*stack.View) stack.Set { return nil }
 
 // synchronous checks virtual synchrony: those who go together from one view to
 // the next have delivered the same in it, with total order in the same order.

@@ -56,11 +56,9 @@ func (g *Group) viewOf(d *wire.Decision, old *View) *View {
 		r := old.RankOf(v.Members[i].ID)
 		v.Together[i] = r >= 0 && (r >= len(apart) || !apart[r])
 	}
-	if c, ok := g.app.(Corer); ok {
-		v.Core = c.Core(v)
-		if v.Core != nil && v.Core.First() < 0 {
-			v.Core = nil // everybody
-		}
+	v.Core = g.app.Core(v)
+	if v.Core != nil && v.Core.First() < 0 {
+		v.Core = nil // everybody
 	}
 	if old.Private {
 		v.Prev = wire.ViewID{}

@@ -43,12 +43,10 @@ type Hooks interface {
 	Weight() []byte
 	// Compose completes, at the coordinator, the view that follows.
 	Compose(p *Proposal)
+	// Core is, by rank, the core of a view, to which multicasts can be restricted;
+	// nil: everybody. It must follow from what all members of the view agree on.
+	Core(v *View) Set
 }
-
-// Corer is an App whose views have a core: members that multicasts can be
-// restricted to. Core returns, by rank, who is in that of a view, nil if all
-// are. It must follow from what all members of the view agree on.
-type Corer interface{ Core(v *View) Set }
 
 // Proposal is a view in the making, for Hooks.Compose.
 type Proposal struct {

@@ -61,14 +61,15 @@ type app struct {
 	replies      int
 }
 
-func (a *app) Attr() []byte            { return nil }
-func (a *app) Exchange() bool          { return false }
-func (a *app) Weight() []byte          { return nil }
-func (a *app) Compose(*stack.Proposal) {}
-func (a *app) Note(text string)        { a.m.say("NOTE %d %s", time.Now().UnixNano(), text) }
-func (a *app) Stop()                   { a.queue = append(a.queue, upcall{what: stop}) }
-func (a *app) Exit(error)              { a.queue = append(a.queue, upcall{what: exit}) }
-func (a *app) Writable()               { a.queue = append(a.queue, upcall{what: writable}) }
+func (a *app) Attr() []byte               { return nil }
+func (a *app) Exchange() bool             { return false }
+func (a *app) Weight() []byte             { return nil }
+func (a *app) Compose(*stack.Proposal)    {}
+func (a *app) Core(*stack.View) stack.Set { return nil }
+func (a *app) Note(text string)           { a.m.say("NOTE %d %s", time.Now().UnixNano(), text) }
+func (a *app) Stop()                      { a.queue = append(a.queue, upcall{what: stop}) }
+func (a *app) Exit(error)                 { a.queue = append(a.queue, upcall{what: exit}) }
+func (a *app) Writable()                  { a.queue = append(a.queue, upcall{what: writable}) }
 
 func (a *app) View(epoch uint64, v *stack.View) {
 	a.held = nil

@@ -387,6 +387,9 @@ func (b *bench) Attr() []byte              { return b.hook.Attr }
 func (b *bench) Exchange() bool            { return b.hook.Exchange }
 func (b *bench) Weight() []byte            { return b.hook.Weight }
 
+// Core is none: a script says who is in it.
+func (b *bench) Core(*stack.View) stack.Set { return nil }
+
 // Compose shows what is proposed.
 func (b *bench) Compose(p *stack.Proposal) {
 	for _, q := range p.Parties {

@@ -163,3 +163,6 @@ func (m *player) Weight() []byte { return nil }
 
 // Compose leaves the view as it is.
 func (m *player) Compose(*stack.Proposal) {}
+
+// Core is none.
+func (m *player) Core(*stack.View) stack.Set { return nil }

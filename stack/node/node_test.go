@@ -41,10 +41,11 @@ type item struct {
 	view   *stack.View
 }
 
-func (c *counter) Attr() []byte              { return nil }
-func (c *counter) Exchange() bool            { return false }
-func (c *counter) Weight() []byte            { return nil }
-func (c *counter) Compose(p *stack.Proposal) {}
+func (c *counter) Attr() []byte               { return nil }
+func (c *counter) Exchange() bool             { return false }
+func (c *counter) Weight() []byte             { return nil }
+func (c *counter) Compose(p *stack.Proposal)  {}
+func (c *counter) Core(*stack.View) stack.Set { return nil }
 func (c *counter) Deliver(epoch uint64, m *stack.Msg) {
 	if m.Buf != nil {
 		m.Buf.Keep()

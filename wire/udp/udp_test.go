@@ -168,6 +168,45 @@ func TestMulticast(t *testing.T) {
 	})
 }
 
+// TestCore sends to the second group, which one of two has joined.
+func TestCore(t *testing.T) {
+	modes(t, func(t *testing.T, cfg Config) {
+		cfg.Group = group()
+		a, b, c := open(t, cfg), open(t, cfg), open(t, cfg)
+		set := func(m *member, in bool) {
+			t.Helper()
+			if err := m.SetCore(in); err != nil {
+				t.Fatal(err)
+			}
+		}
+		set(b, true)
+		if cfg.Portable {
+			if a.Core().IsValid() {
+				t.Fatal("the portable path has no second group")
+			}
+			return
+		}
+		for range 3 {
+			set(b, true)
+			a.send(a.Core(), pattern(3000), 1000)
+			a.send(netip.AddrPort{}, []byte("to all"), 100)
+			a.send(b.Local(), []byte("to b"), 100)
+			a.flush()
+			if g := b.read(5); len(g.bytes) != 3010 || g.from != a.Local() {
+				t.Fatalf("got %d bytes from %v", len(g.bytes), g.from)
+			}
+			if g := c.read(1); string(g.bytes) != "to all" {
+				t.Fatalf("got %q", g.bytes)
+			}
+			c.quiet()
+			set(b, false)
+			a.send(a.Core(), []byte("x"), 1)
+			a.flush()
+			b.quiet()
+		}
+	})
+}
+
 func TestRuns(t *testing.T) {
 	modes(t, func(t *testing.T, cfg Config) {
 		cfg.Group = group()
