@@ -28,7 +28,9 @@ func AddrOf(i int) netip.AddrPort {
 }
 
 // CoreAddr is the multicast address of the views' cores.
-var CoreAddr = netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 0, 0, 1}), 7000)
+func CoreAddr() netip.AddrPort {
+	return netip.AddrPortFrom(netip.AddrFrom4([4]byte{239, 0, 0, 1}), 7000)
+}
 
 // listens reports whether the process that runs is in the core of its view.
 func (h *host) listens() bool {

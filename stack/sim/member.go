@@ -94,7 +94,7 @@ func (w *World) Add(name string, cfg stack.Config, app stack.Runner) (*Member, e
 		cfg.Addr = h.addr
 	}
 	if !cfg.Core.IsValid() && !w.opts.CopyCore {
-		cfg.Core = CoreAddr
+		cfg.Core = CoreAddr()
 	}
 	m := &Member{Name: name, Self: cfg.Self, Addr: cfg.Addr, App: app, Cost: w.opts.Cost,
 		Pool: &wire.Pool{Poison: true}, world: w, host: h, wakeAt: stack.Never, due: stack.Never,

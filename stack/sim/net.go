@@ -71,7 +71,7 @@ func (w *World) transmit(m *Member, to netip.AddrPort, b []byte, seg int) {
 	w.stats.Sent += uint64(n)
 	w.stats.SentBytes += uint64(len(b))
 	f := w.fly(m, b, seg)
-	core := to == CoreAddr
+	core := to == CoreAddr()
 	f.cast = core || !to.IsValid()
 	start := w.now.Add(m.spent)
 	if w.opts.Bandwidth > 0 {

@@ -77,7 +77,9 @@ func (n *native) open() error {
 		if n.mc.fd, err = openGroup(n.core, n.group); err != nil {
 			return err
 		}
-		err = retryDAD(!n.cfg.v4(), func() error { return join(n.mc.fd, n.group.Addr(), n.index()) })
+		err = retryDAD(!n.cfg.v4(), func() error {
+			return join(n.mc.fd, n.group.Addr(), n.index())
+		})
 		if err != nil {
 			return err
 		}

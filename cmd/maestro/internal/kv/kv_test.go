@@ -135,6 +135,7 @@ func (s *Store) entries() []Entry {
 // same checks that all servers hold the same map, and returns it.
 func (b *bench) same(names ...string) map[string]string {
 	b.t.Helper()
+	b.c.Run(10 * time.Millisecond) // what one has acknowledged may be on its way to the other
 	first := b.stores[names[0]].entries()
 	for _, n := range names[1:] {
 		if other := b.stores[n].entries(); !slices.Equal(first, other) {
