@@ -69,6 +69,9 @@ type Config struct {
 	// consuming before it is removed. Default 10 s.
 	StallLimit time.Duration
 
+	// Batches has the application take several messages with one Deliver, as a
+	// batch: see Msg.Count.
+	Batches bool
 	// NoLocal switches self-delivery of casts off.
 	NoLocal bool
 }

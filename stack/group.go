@@ -75,7 +75,8 @@ type Group struct {
 	stopAt   Time
 	install  *Install
 	counters Counters
-	msg      Msg
+	msg      Msg // going down; as is the next
+	claimed  Msg
 	room     Room
 	waiting  []int                   // destinations for which a send would have blocked
 	in       Datagram                // the one that is being received
@@ -169,8 +170,13 @@ func (g *Group) Deliver(s *Stack, m *Msg) {
 	if s != g.cur || s.retired {
 		return
 	}
-	g.counters.MessagesIn++
-	g.counters.MessageBytesIn += uint64(len(m.Data))
+	if m.Count > 0 {
+		g.counters.MessagesIn += uint64(m.Count)
+		g.counters.MessageBytesIn += uint64(m.Bytes)
+	} else {
+		g.counters.MessagesIn++
+		g.counters.MessageBytesIn += uint64(len(m.Data))
+	}
 	g.app.Deliver(g.epoch, m)
 }
 

@@ -54,7 +54,14 @@ type Msg struct {
 	Stream int
 	// Claimed says that Data is already in the send log.
 	Claimed bool
+	// Count, if not 0, says that this is a batch on its way up: Data is so many
+	// messages of the application as frames (wire.Frames), of Bytes bytes in all,
+	// and Kind is 0.
+	Count, Bytes int
 }
+
+// Messages is how many messages it stands for.
+func (m *Msg) Messages() int { return max(m.Count, 1) }
 
 // Multicast reports whether it is for more than one member by nature.
 func (m *Msg) Multicast() bool { return m.To < 0 }

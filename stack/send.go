@@ -36,8 +36,10 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	}
 	g.counters.MessagesOut++
 	g.counters.MessageBytesOut += uint64(len(head) + len(data))
-	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: to, Head: head, Data: data}
-	g.cur.Down(&g.msg)
+	m := &g.msg // only what is used is written: this is done for each message
+	m.Kind, m.From, m.To, m.Head, m.Data = kind, g.cur.view.Rank, to, head, data
+	g.cur.Down(m)
+	m.Head, m.Data = nil, nil
 	return nil
 }
 
@@ -103,8 +105,8 @@ func (g *Group) Commit(kind uint8, n int) error {
 	}
 	g.counters.MessagesOut++
 	g.counters.MessageBytesOut += uint64(n)
-	g.msg = Msg{Kind: kind, From: g.cur.view.Rank, To: All, Claimed: true, Seq: uint64(n)}
-	g.cur.Down(&g.msg)
+	g.claimed = Msg{Kind: kind, From: g.cur.view.Rank, To: All, Claimed: true, Seq: uint64(n)}
+	g.cur.Down(&g.claimed)
 	return nil
 }
 

@@ -85,6 +85,7 @@ type Stack struct {
 
 	// What the application was given and has taken, by StreamOf.
 	given, taken []uint64
+	msg          Msg // one of a batch
 
 	events   []Event
 	settling bool
@@ -158,7 +159,19 @@ type ceiling Stack
 func (c *ceiling) Up(m *Msg) {
 	m.Stream = StreamOf(len(c.view.Members), m.From, m.To)
 	c.given[m.Stream] = m.Seq
-	c.env.Deliver((*Stack)(c), m)
+	if m.Count == 0 || c.env.Config().Batches {
+		c.env.Deliver((*Stack)(c), m)
+		return
+	}
+	c.msg = *m
+	c.msg.Count = 0
+	for f := wire.Frames(m.Data); ; {
+		var ok bool
+		if c.msg.Kind, c.msg.Data, ok = f.Next(); !ok {
+			return
+		}
+		c.env.Deliver((*Stack)(c), &c.msg)
+	}
 }
 func (c *ceiling) Down(*Msg)         {}
 func (c *ceiling) Event(Event)       {}

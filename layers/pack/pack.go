@@ -1,7 +1,7 @@
 // Package pack packs messages into segments and splits them across segments.
 //
 // Guarantee: messages of any size up to Config.MaxMessage come up whole, in the
-// order of their stream. A stream of segments is a stream of bytes: segments
+// order of their stream; small ones in batches, which are the same everywhere. A stream of segments is a stream of bytes: segments
 // are filled to the last byte as long as there is something to send, and leave
 // when the turn ends, full or not.
 //
@@ -17,9 +17,6 @@
 package pack
 
 import (
-	"encoding/binary"
-	"math"
-
 	"maestro/stack"
 	"maestro/wire"
 )
@@ -72,7 +69,8 @@ func (l *layer) Flush() {
 	}
 }
 
-// Up takes a segment apart.
+// Up takes a segment apart: the rest of a message that began before, whole
+// messages, and the beginning of one that goes on. What is whole goes up at once.
 func (l *layer) Up(m *stack.Msg) {
 	p := &l.parsers[stack.StreamOf(l.N(), m.From, m.To)]
 	if p.bad {
@@ -80,48 +78,66 @@ func (l *layer) Up(m *stack.Msg) {
 	}
 	b := m.Data
 	l.msg = stack.Msg{From: m.From, To: m.To, Seq: m.Seq, Buf: m.Buf}
-	for len(b) > 0 {
+	if p.need > 0 {
+		n := min(p.need, len(b))
+		p.data = append(p.data, b[:n]...)
+		p.need -= n
+		b = b[n:]
 		if p.need > 0 {
-			n := min(p.need, len(b))
-			p.data = append(p.data, b[:n]...)
-			p.need -= n
-			b = b[n:]
-			if p.need == 0 {
-				l.whole(p, m)
-			}
-			continue
-		}
-		kind := b[0]
-		if kind == wire.Pad {
 			return
 		}
-		size, k := length(b)
-		if k <= 0 || size > l.limit {
+		l.whole(p, m)
+	}
+	for len(b) > 0 {
+		b = b[l.batch(b):]
+		if len(b) == 0 || b[0] == wire.Pad {
+			return
+		}
+		kind, size, head := wire.FrameHead(b)
+		if head == 0 || size > l.limit {
 			l.spoilt(p, m)
 			return
 		}
-		b = b[k:]
-		if size <= len(b) {
-			l.msg.Kind, l.msg.Data = kind, b[:size:size]
-			l.PassUp(&l.msg)
-			b = b[size:]
-			continue
+		b = b[head:]
+		if size > len(b) {
+			l.begin(p, kind, size)
+			p.data = append(p.data, b...)
+			p.need -= len(b)
+			return
 		}
-		l.begin(p, kind, size)
+		l.msg.Kind, l.msg.Data = kind, b[:size:size] // a layer's own
+		l.PassUp(&l.msg)
+		b = b[size:]
 	}
 }
 
-// length reads the length of the message whose frame b begins with, and how
-// long the frame's header is, 0 if it is none.
-func length(b []byte) (size, k int) {
-	if len(b) > 1 && b[1] < 0x80 {
-		return int(b[1]), 2
+// batch passes up the messages of the application that b begins with, as far as
+// they are whole, and tells how long they are.
+func (l *layer) batch(b []byte) int {
+	end, count, bytes := 0, 0, 0
+	for end+1 < len(b) && b[end] < stack.FirstStackKind {
+		size, head := int(b[end+1]), 2 // in place for those that are the most
+		if size >= 0x80 {
+			_, size, head = wire.FrameHead(b[end:])
+		}
+		next := end + head + size
+		if head == 0 || next > len(b) || size > l.limit {
+			break
+		}
+		end = next
+		bytes += size
+		count++
 	}
-	v, n := binary.Uvarint(b[1:])
-	if n <= 0 || v > math.MaxInt32 {
-		return 0, 0
+	if count == 0 {
+		return 0
 	}
-	return int(v), 1 + n
+	l.msg.Kind, l.msg.Data, l.msg.Count, l.msg.Bytes = 0, b[:end:end], count, bytes
+	if count == 1 {
+		l.msg.Kind, l.msg.Data, l.msg.Count = b[0], b[end-bytes:end:end], 0
+	}
+	l.PassUp(&l.msg)
+	l.msg.Count = 0
+	return end
 }
 
 const (

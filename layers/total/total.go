@@ -25,6 +25,7 @@ package total
 import (
 	"encoding/binary"
 	"fmt"
+	"math"
 
 	"maestro/stack"
 )
@@ -106,15 +107,15 @@ func (l *layer) Up(m *stack.Msg) {
 	case m.From == l.lead && l.next == len(l.order):
 		l.PassUp(m) // the sequencer's own come where they are in its stream
 	case m.From == l.lead:
-		l.order = append(l.order, run{m.From, m.To, 1})
+		l.order = append(l.order, run{m.From, m.To, uint32(m.Messages())})
 		l.pending[m.From].push(m)
 	case l.sequencer:
-		l.sequence(m.From, m.To)
+		l.sequence(m)
 		l.pending[m.From].push(m)
 	default:
 		// The common case: it is this message's turn already.
 		if l.pending[m.From].Len() == 0 && l.turn(m) {
-			l.take()
+			l.take(m)
 			l.PassUp(m)
 			l.deliver()
 			return
@@ -129,13 +130,16 @@ func (l *layer) turn(m *stack.Msg) bool {
 	return l.next < len(l.order) && l.order[l.next].rank == m.From && l.order[l.next].to == m.To
 }
 
-// sequence gives the next place in the order to a message of rank r.
-func (l *layer) sequence(r, to int) {
-	if n := len(l.batch); n > 0 && l.batch[n-1].rank == r && l.batch[n-1].to == to {
-		l.batch[n-1].count++
+// sequence gives the next places in the order to a message, or a batch of them.
+// Batches are the same at all members, so that no run ends within one.
+func (l *layer) sequence(m *stack.Msg) {
+	count := uint32(m.Messages())
+	if n := len(l.batch); n > 0 && l.batch[n-1].rank == m.From && l.batch[n-1].to == m.To &&
+		l.batch[n-1].count < math.MaxUint32/2 {
+		l.batch[n-1].count += count
 		return
 	}
-	l.batch = append(l.batch, run{r, to, 1})
+	l.batch = append(l.batch, run{m.From, m.To, count})
 }
 
 // Flush announces what has been ordered in this turn.
@@ -182,12 +186,14 @@ func (l *layer) ordered(m *stack.Msg) {
 	l.deliver()
 }
 
-// take uses up one place of the order.
-func (l *layer) take() {
-	l.order[l.next].count--
-	if l.order[l.next].count == 0 {
-		l.pass()
+// take uses up the places of a message in the order.
+func (l *layer) take(m *stack.Msg) {
+	r := &l.order[l.next]
+	if n := uint32(m.Messages()); n < r.count {
+		r.count -= n
+		return
 	}
+	l.pass()
 }
 
 // pass goes on to the next run of the order.
@@ -205,7 +211,7 @@ func (l *layer) deliver() {
 		if p.Len() == 0 || !l.turn(p.First()) {
 			return
 		}
-		l.take()
+		l.take(p.First())
 		l.release(p)
 	}
 }

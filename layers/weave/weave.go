@@ -138,7 +138,7 @@ func (l *layer) step(s *sender, m *stack.Msg) bool {
 		d.end = binary.LittleEndian.Uint64(m.Data[8:])
 		return true
 	}
-	d.passed++
+	d.passed += uint64(m.Messages())
 	l.PassUp(m)
 	return true
 }

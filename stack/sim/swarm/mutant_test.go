@@ -39,6 +39,22 @@ type between struct {
 }
 
 func (l *between) Up(m *stack.Msg) {
+	if m.Count == 0 || l.up == nil {
+		l.one(m)
+		return
+	}
+	one := *m
+	one.Count = 0
+	for f := wire.Frames(m.Data); ; {
+		var ok bool
+		if one.Kind, one.Data, ok = f.Next(); !ok {
+			return
+		}
+		l.one(&one)
+	}
+}
+
+func (l *between) one(m *stack.Msg) {
 	if l.up == nil || l.up(m) {
 		l.PassUp(m)
 	}
