@@ -112,7 +112,25 @@ func FuzzPack(f *testing.F) {
 	f.Fuzz(func(t *testing.T, marks uint64, stream []byte) {
 		e, s := newEnv(t, 2, maxMessage)
 		var got [][]byte
-		e.got = func(m *stack.Msg) { got = append(got, bytes.Clone(m.Data)) }
+		e.cfg.Batches = len(stream)%2 == 0
+		e.got = func(m *stack.Msg) {
+			if m.Count == 0 {
+				got = append(got, bytes.Clone(m.Data))
+				return
+			}
+			n, size := 0, 0
+			for f := wire.Frames(m.Data); len(f) > 0; n++ {
+				_, msg, ok := f.Next()
+				if !ok {
+					t.Fatalf("message %d of a batch of %d is broken", n, m.Count)
+				}
+				got = append(got, bytes.Clone(msg))
+				size += len(msg)
+			}
+			if n != m.Count || size != m.Bytes {
+				t.Fatalf("batch of %d messages, %d bytes: %d, %d", n, size, m.Count, m.Bytes)
+			}
+		}
 		cuts := map[int]bool{}
 		seq, begin := uint64(0), 0
 		for i := 1; i <= len(stream); i++ {

@@ -1,9 +1,10 @@
 // Package pack packs messages into segments and splits them across segments.
 //
 // Guarantee: messages of any size up to Config.MaxMessage come up whole, in the
-// order of their stream; small ones in batches, which are the same everywhere. A stream of segments is a stream of bytes: segments
-// are filled to the last byte as long as there is something to send, and leave
-// when the turn ends, full or not.
+// order of their stream; those that lie in one segment as a batch, the same at
+// all members. A stream of segments is a stream of bytes: segments are filled to
+// the last byte as long as there is something to send, and leave when the turn
+// ends, full or not.
 //
 // Needs: reliable segments, in order.
 //
