@@ -53,14 +53,15 @@ func (c *ceiling) Expire()           {}
 
 // Consumed notes that the application has done with a stream up to seq.
 func (s *Stack) Consumed(stream int, seq uint64) {
+	s.consumptions++
 	s.taken[stream] = max(seq, s.taken[stream])
 }
 
 // hold lowers the numbers of streams whose messages the application has.
 func (s *Stack) hold(q *Holding) {
-	first := 0
+	first := q.From
 	if q.Sends {
-		first = 2 * len(s.view.Members)
+		first += 2 * len(s.view.Members)
 	}
 	for i := range q.Done {
 		if t := s.taken[first+i]; t < s.given[first+i] {

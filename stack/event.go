@@ -186,7 +186,8 @@ type Credit struct {
 // hold some lower the numbers. Answered by total order and the application's
 // place.
 type Holding struct {
-	Sends bool     // asked of point-to-point streams, then Done is by rank
+	Sends bool     // asked of point-to-point streams, which are numbered by rank
+	From  int      // the first stream asked for
 	Done  []uint64 // by stream: last segment whose messages are all done with
 }
 

@@ -101,6 +101,9 @@ type Pusher interface{ Push() }
 // which room in the send log is about to be claimed.
 type Claimer interface{ Claiming() }
 
+// Answerer is a layer that knows the answers to queries.
+type Answerer interface{ Answer(Query) }
+
 // Retirer is a layer that goes on serving after its view has ended. Only the
 // kinds of datagrams that it names reach it then.
 type Retirer interface{ Retired() []wire.Kind }
@@ -175,6 +178,10 @@ func (p *Port) Tell(e Event) { p.stack.tell(e) }
 // Ask gives a query to all layers at once; when it returns, those that know the
 // answer have filled it in.
 func (p *Port) Ask(q Query) { p.stack.Ask(q) }
+
+// Consumptions counts how often the application has told that it has done with
+// messages.
+func (p *Port) Consumptions() uint64 { return p.stack.consumptions }
 
 // Now is the time of the current input.
 func (p *Port) Now() Time { return p.stack.env.Now() }

@@ -79,13 +79,18 @@ type Stack struct {
 	layers   []Layer // from the bottom up
 	ports    []*Port
 	flushers []Flusher // from the top down
-	wire     Wire
-	top      Layer
-	route    [wire.KindCount]Layer
+
+	answerers []Answerer
+	pushers   []Pusher
+
+	wire  Wire
+	top   Layer
+	route [wire.KindCount]Layer
 
 	// What the application was given and has taken, by StreamOf.
 	given, taken []uint64
 	msg          Msg // one of a batch
+	consumptions uint64
 
 	events   []Event
 	settling bool
@@ -124,6 +129,12 @@ func New(env Env, view *View, makers []Maker) *Stack {
 		}
 		if f, ok := l.(Flusher); ok {
 			s.flushers = append(s.flushers, f)
+		}
+		if a, ok := l.(Answerer); ok {
+			s.answerers = append(s.answerers, a)
+		}
+		if p, ok := l.(Pusher); ok {
+			s.pushers = append(s.pushers, p)
 		}
 	}
 	slices.Reverse(s.flushers)
@@ -208,10 +219,8 @@ func (s *Stack) Ask(q Query) {
 	if h, ok := q.(*Holding); ok {
 		s.hold(h)
 	}
-	for _, l := range s.layers {
-		if a, ok := l.(interface{ Answer(Query) }); ok {
-			a.Answer(q)
-		}
+	for _, a := range s.answerers {
+		a.Answer(q)
 	}
 }
 
@@ -281,10 +290,8 @@ func (s *Stack) EndTurn() {
 
 // Push lets what makes a whole burst leave before the turn ends.
 func (s *Stack) Push() {
-	for _, l := range s.layers {
-		if p, ok := l.(Pusher); ok {
-			p.Push()
-		}
+	for _, p := range s.pushers {
+		p.Push()
 	}
 	s.settle()
 }

@@ -46,8 +46,8 @@ func (s *stub) Answer(q stack.Query) {
 		switch q := q.(type) {
 		case *stack.Holding:
 			done := a.(*stack.Holding).Done
-			for r := range min(len(q.Done), len(done)) {
-				q.Done[r] = min(q.Done[r], done[r])
+			for i := range min(len(q.Done), len(done)-q.From) {
+				q.Done[i] = min(q.Done[i], done[q.From+i])
 			}
 		case *stack.Heard: // the asker may change it
 			q.At = append(q.At[:0], a.(*stack.Heard).At...)

@@ -46,28 +46,6 @@ func Maker() stack.Maker {
 		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
-// peer is what we know of one receiver of a stream of ours.
-type peer struct {
-	received uint64
-	consumed uint64
-}
-
-// flow is one of our own streams.
-type flow struct {
-	log     *wire.Log
-	stream  int
-	to      int    // stack.All or stack.Core
-	peers   []peer // by rank
-	away    []bool // by rank: it does not get this stream, or it is this member
-	sent    uint64 // as of the last announcement timer
-	stable  uint64 // all live receivers have the stream up to here
-	told    uint64 // stable, as announced
-	slowest uint64 // all live receivers have consumed up to here
-	moved   stack.Time
-	wait    time.Duration
-	at      stack.Time // of the next announcement
-}
-
 // heard is what we have told the sender of another's stream.
 type heard struct {
 	received uint64
@@ -89,8 +67,13 @@ type layer struct {
 	closing bool   // what is left to send is sent whether or not it is consumed
 	ack     wire.Ack
 	buf     []byte
+	dirty   bool // something came up, or is owed, since the last Flush
 	hold    stack.Holding
-	reach   stack.Reached
+	one     stack.Holding // of one stream
+	own1    [1]uint64
+
+	consumptions uint64 // as of the last Flush
+	reach        stack.Reached
 }
 
 func newLayer(p *stack.Port) *layer {
@@ -105,6 +88,7 @@ func newLayer(p *stack.Port) *layer {
 			f.away[r] = r == p.Me() || k > 0 && !p.View().InCore(r)
 		}
 		l.flows = append(l.flows, f)
+		l.survey(&l.flows[k])
 	}
 	smallest := uint32(math.MaxUint32)
 	for i := range p.View().Members {
@@ -115,6 +99,12 @@ func newLayer(p *stack.Port) *layer {
 	l.most = uint64(max(bytes/p.Config().Segment, 4))
 	l.window = l.most
 	return l
+}
+
+// Up notes that a stream has moved.
+func (l *layer) Up(m *stack.Msg) {
+	l.dirty = true
+	l.PassUp(m)
 }
 
 func (l *layer) Receive(d *stack.Datagram) {
@@ -135,7 +125,7 @@ func (l *layer) Receive(d *stack.Datagram) {
 			l.Counters().Malformed++
 			return
 		}
-		l.heard[m.Stream].owe = true
+		l.heard[m.Stream].owe, l.dirty = true, true
 		l.Tell(stack.Marked{Stream: m.Stream, Sent: m.Sent, Stable: m.Stable, Core: m.Core})
 	}
 }
@@ -153,58 +143,12 @@ func (l *layer) own(a *wire.Ack, body []byte) *flow {
 	return nil
 }
 
-// acked takes what a receiver says of a stream of ours.
-func (l *layer) acked(f *flow, from int, a *wire.Ack) {
-	p := &f.peers[from]
-	p.received = max(p.received, a.Received)
-	p.consumed = max(p.consumed, a.Consumed)
-	if a.Drops > l.drops[from] {
-		if l.known[from] {
-			l.window = max(l.window/2, min(l.most, 8))
-		}
-		l.drops[from] = a.Drops
-	}
-	l.known[from] = true
-	l.progress(f)
-}
-
-// progress recomputes the slowest receiver, frees and opens.
-func (l *layer) progress(f *flow) {
-	stable, slowest := f.log.Sent(), f.log.Sent()
-	for r := range f.peers {
-		if l.failed[r] || f.away[r] {
-			continue
-		}
-		p := &f.peers[r]
-		stable = min(stable, p.received)
-		if l.closing {
-			slowest = min(slowest, p.received)
-		} else {
-			slowest = min(slowest, p.consumed)
-		}
-	}
-	if !l.Config().NoLocal && !l.closing && l.Hears(f.stream) {
-		l.holding()
-		slowest = min(slowest, l.hold.Done[f.stream])
-	}
-	if slowest > f.slowest {
-		if l.window < l.most && slowest/l.window > f.slowest/l.window {
-			l.window = min(l.most, l.window+l.most/8+1)
-		}
-		f.slowest, f.moved = slowest, l.Now()
-	}
-	// Receivers free what we call stable. Once a member has failed, in our eyes
-	// but perhaps not in theirs, it may go on with some of them and need it.
-	if stable > f.stable && !l.ending {
-		f.stable = stable
-		f.log.Free(stable)
-	}
-}
-
-func (l *layer) progressAll() {
-	for k := range l.flows {
-		l.progress(&l.flows[k])
-	}
+// mine is how far this member has consumed its own stream.
+func (l *layer) mine(f *flow) uint64 {
+	l.own1[0] = f.log.Sent() // passed up as it is transmitted
+	l.one = stack.Holding{From: f.stream, Done: l.own1[:]}
+	l.Ask(&l.one)
+	return l.own1[0]
 }
 
 // holding finds how far each stream has been consumed here.
@@ -212,24 +156,6 @@ func (l *layer) holding() {
 	l.Ask(&l.reach)
 	copy(l.hold.Done, l.reach.Passed)
 	l.Ask(&l.hold)
-}
-
-// limit is how far a stream may be transmitted. What is out of the others counts
-// against the window too, up to three quarters of it.
-func (l *layer) limit(f *flow) uint64 {
-	window := l.window
-	for k := range l.flows {
-		if o := &l.flows[k]; o != f {
-			window -= min(o.log.Sent()-o.slowest, l.window*3/4)
-		}
-	}
-	// While stability is frozen the span must not outgrow the receivers'
-	// windows; what is left at the end still has to fit.
-	span := uint64(maxSpan)
-	if l.closing {
-		span = 2*maxSpan - 1
-	}
-	return min(f.slowest+window, f.stable+span)
 }
 
 // Answer tells what may be transmitted.
@@ -254,7 +180,8 @@ func (l *layer) Answer(q stack.Query) {
 
 // Flush acknowledges what has come far enough, and notices what was sent.
 func (l *layer) Flush() {
-	if l.N() > 1 {
+	if c := l.Consumptions(); l.dirty || c != l.consumptions {
+		l.dirty, l.consumptions = false, c
 		l.holding()
 		for s := range l.heard {
 			if r := s % l.N(); r != l.Me() && !l.failed[r] && l.Hears(s) {
@@ -376,6 +303,9 @@ func (l *layer) Event(e stack.Event) {
 	case stack.Fail:
 		copy(l.failed, e.Failed)
 		l.ending = true
+		for k := range l.flows {
+			l.survey(&l.flows[k])
+		}
 		l.progressAll()
 	case stack.Closing:
 		l.closing = true
@@ -386,6 +316,7 @@ func (l *layer) Event(e stack.Event) {
 		for s := range l.heard {
 			l.heard[s].owe = true
 		}
+		l.dirty = true
 	}
 }
 

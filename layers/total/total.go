@@ -255,9 +255,10 @@ func (l *layer) Answer(q stack.Query) {
 	if !ok || h.Sends {
 		return
 	}
-	for s := range h.Done {
+	for i := range h.Done {
+		s := h.From + i
 		if m := l.pending[s%l.N()].first(stack.All - s/l.N()); m != nil {
-			h.Done[s] = min(h.Done[s], m.Seq-1)
+			h.Done[i] = min(h.Done[i], m.Seq-1)
 		}
 	}
 }

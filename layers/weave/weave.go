@@ -224,12 +224,10 @@ func (l *layer) Answer(q stack.Query) {
 	if !ok || h.Sends {
 		return
 	}
-	for r := range l.in {
-		for k := range l.in[r].side {
-			if w := &l.in[r].side[k].wait; w.Len() > 0 {
-				i := r + k*l.N()
-				h.Done[i] = min(h.Done[i], w.First().Seq-1)
-			}
+	for i := range h.Done {
+		s := h.From + i
+		if w := &l.in[s%l.N()].side[s/l.N()].wait; w.Len() > 0 {
+			h.Done[i] = min(h.Done[i], w.First().Seq-1)
 		}
 	}
 }
