@@ -15,6 +15,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os/exec"
+	"slices"
 	"time"
 )
 
@@ -37,6 +38,20 @@ const (
 	Receiver Role = "receiver"
 )
 
+// Wait is how a process of the ping-pong waits for a datagram.
+type Wait string
+
+// The ways to wait.
+const (
+	Block   Wait = "block"   // in a blocking system call
+	Spin    Wait = "spin"    // poll for ever
+	Hybrid  Wait = "hybrid"  // poll for HybridSpin, then block
+	NetPoll Wait = "netpoll" // in package net, as Go programs do
+)
+
+// HybridSpin is how long Hybrid polls.
+const HybridSpin = 50 * time.Microsecond
+
 // Config describes a run. The zero value of each field but Start is usable.
 type Config struct {
 	Mode      Mode           `json:"mode"`
@@ -52,7 +67,8 @@ type Config struct {
 	Window   int           `json:"window"`
 	Duration time.Duration `json:"duration"` // of sending; default 2 s, at most a minute
 	Count    int           `json:"count"`    // round trips; default 20000
-	Spin     bool          `json:"spin"`     // round trips: poll instead of sleeping
+	Wait     Wait          `json:"wait"`     // round trips; default Block
+	Spin     bool          `json:"spin"`     // the same as Wait: Spin
 	ViaUDP   bool          `json:"via_udp"`  // through package wire/udp, to see its price
 	Pin      bool          `json:"pin"`      // member i to processor i modulo their number
 	Member   int           `json:"member"`   // set for each process: 0 is the sender
@@ -61,6 +77,10 @@ type Config struct {
 	// command must end up in RunChild with the given argument, and write what that
 	// writes to its standard output and nothing else.
 	Start func(ctx context.Context, member int, arg string) *exec.Cmd `json:"-"`
+	// Launch takes Start's place where a command is not enough: it runs the
+	// process to its end and returns its standard output. It is called from
+	// several goroutines.
+	Launch func(ctx context.Context, member int, arg string) ([]byte, error) `json:"-"`
 }
 
 // Result is what one run or, within it, one process has measured.
@@ -82,7 +102,9 @@ type Result struct {
 	RoundTrips int     `json:"round_trips,omitempty"`
 	P50us      float64 `json:"p50_us,omitempty"`
 	P99us      float64 `json:"p99_us,omitempty"`
+	P999us     float64 `json:"p999_us,omitempty"`
 	MinUs      float64 `json:"min_us,omitempty"`
+	MaxUs      float64 `json:"max_us,omitempty"`
 
 	Members []Result `json:"members,omitempty"`
 }
@@ -110,6 +132,12 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Duration == 0 {
 		c.Duration = 2 * time.Second
 	}
+	if c.Wait == "" {
+		c.Wait = Block
+		if c.Spin {
+			c.Wait = Spin
+		}
+	}
 	return c, c.validate()
 }
 
@@ -117,6 +145,8 @@ func (c *Config) validate() error {
 	switch {
 	case c.Mode != Stream && c.Mode != PingPong:
 		return fmt.Errorf("floor: Config.Mode %q", c.Mode)
+	case !slices.Contains([]Wait{Block, Spin, Hybrid, NetPoll}, c.Wait):
+		return fmt.Errorf("floor: Config.Wait %q", c.Wait)
 	case c.Receivers < 1 || c.Receivers > 64:
 		return fmt.Errorf("floor: Config.Receivers %d is not in 1..64", c.Receivers)
 	case c.Message < 1 || c.Message > maxMessage:

@@ -55,7 +55,8 @@ func TestStreamOnLoopback(t *testing.T) {
 }
 
 func TestPingPongOnLoopback(t *testing.T) {
-	for _, cfg := range []Config{{}, {Spin: true}, {ViaUDP: true}} {
+	for _, cfg := range []Config{{}, {Spin: true}, {ViaUDP: true}, {Wait: Hybrid},
+		{Wait: NetPoll, Message: 1000}} {
 		cfg.Mode, cfg.Count, cfg.Interface, cfg.Group = PingPong, 200, "lo", own()
 		cfg.Start = startSelf
 		r, err := Run(t.Context(), cfg)
@@ -103,7 +104,7 @@ func TestPackedMessagesAreParsed(t *testing.T) {
 
 func TestBadConfig(t *testing.T) {
 	for _, cfg := range []Config{{Mode: "x"}, {Receivers: 65}, {Message: 70000}, {Run: 65},
-		{Datagram: 9000}, {Duration: time.Hour}, {Count: -1}, {}} {
+		{Datagram: 9000}, {Wait: "x"}, {Duration: time.Hour}, {Count: -1}, {}} {
 		if _, err := Run(t.Context(), cfg); err == nil {
 			t.Errorf("%+v was accepted", cfg)
 		}

@@ -8,14 +8,13 @@ import (
 )
 
 const (
-	pingLen  = 64
 	pingWait = time.Second
 	warmUp   = 500 // round trips that are not counted
 )
 
 // ping sends one datagram, waits for it to come back, and does it again.
 func (s *sender) ping(ctx context.Context) error {
-	b := make([]byte, pingLen)
+	b := make([]byte, max(s.cfg.Message, headerLen))
 	times := make([]time.Duration, 0, s.cfg.Count)
 	start, cpu := time.Now(), cpuSeconds()
 	for n := range s.cfg.Count + warmUp {
@@ -27,7 +26,7 @@ func (s *sender) ping(ctx context.Context) error {
 		if err := s.p.send(s.peers[0], b, len(b)); err != nil {
 			return err
 		}
-		back, err := await(s.p, kindPing, s.cfg.Spin)
+		back, err := await(s.p, kindPing, s.cfg.Wait)
 		if err != nil {
 			return err
 		}
@@ -48,6 +47,7 @@ func (s *sender) ping(ctx context.Context) error {
 	}
 	s.res.RoundTrips = len(times)
 	s.res.MinUs, s.res.P50us, s.res.P99us = at(0), at(0.5), at(0.99)
+	s.res.P999us, s.res.MaxUs = at(0.999), at(1)
 	s.res.Seconds, s.res.CPUSeconds = time.Since(start).Seconds(), cpuSeconds()-cpu
 	return nil
 }
@@ -55,7 +55,7 @@ func (s *sender) ping(ctx context.Context) error {
 // pong sends every datagram back.
 func (r *receiver) pong() error {
 	for {
-		b, err := await(r.p, kindPing, r.cfg.Spin)
+		b, err := await(r.p, kindPing, r.cfg.Wait)
 		if err != nil || kindOf(b) == kindEnd {
 			return err
 		}
@@ -66,21 +66,17 @@ func (r *receiver) pong() error {
 }
 
 // await gives the next datagram of the kind, or the end.
-func await(p port, kind uint32, spin bool) ([]byte, error) {
-	wait := pingWait
-	if spin {
-		wait = 0
-	}
+func await(p port, kind uint32, how Wait) ([]byte, error) {
 	start := time.Time{}
 	for n := 1; ; n++ {
-		b, _, _, err := p.recv(wait)
+		b, err := next(p, how)
 		if err != nil {
 			return nil, err
 		}
 		if k := kindOf(b); k == kind || k == kindEnd {
 			return b, nil
 		}
-		if n&1023 == 0 || !spin {
+		if n&1023 == 0 || how != Spin {
 			if start.IsZero() {
 				start = time.Now()
 			} else if time.Since(start) > pingWait {
@@ -88,4 +84,21 @@ func await(p port, kind uint32, spin bool) ([]byte, error) {
 			}
 		}
 	}
+}
+
+// next waits for a datagram, in one of the ways.
+func next(p port, how Wait) (b []byte, err error) {
+	switch how {
+	case Spin:
+		b, _, _, err = p.recv(0)
+		return b, err
+	case Hybrid:
+		for began := time.Now(); time.Since(began) < HybridSpin; {
+			if b, _, _, err = p.recv(0); err != nil || len(b) > 0 {
+				return b, err
+			}
+		}
+	}
+	b, _, _, err = p.recv(pingWait)
+	return b, err
 }

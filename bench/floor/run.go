@@ -29,7 +29,11 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 			return Result{}, fmt.Errorf("floor: pin: %w", err)
 		}
 	}
-	p, err := newPort(&cfg)
+	open := newPort
+	if cfg.Mode == PingPong && cfg.Wait == NetPoll {
+		open = newNet
+	}
+	p, err := open(&cfg)
 	if err != nil {
 		return Result{}, err
 	}
@@ -59,7 +63,7 @@ func RunChild(ctx context.Context, arg string, out io.Writer) error {
 }
 
 func runAll(ctx context.Context, cfg Config) (Result, error) {
-	if cfg.Start == nil {
+	if cfg.Start == nil && cfg.Launch == nil {
 		return Result{}, errors.New("floor: Config.Start is required to start processes")
 	}
 	ctx, cancel := context.WithCancel(ctx)
@@ -90,18 +94,30 @@ func startMember(ctx context.Context, cfg Config, m int) (Result, error) {
 	if err != nil {
 		return Result{}, fmt.Errorf("floor: %w", err)
 	}
-	cmd := cfg.Start(ctx, m, string(arg))
-	var out, msgs bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &msgs
-	if err := cmd.Run(); err != nil {
-		return Result{}, fmt.Errorf("floor: member %d: %w: %s",
-			m, err, bytes.TrimSpace(msgs.Bytes()))
+	launch := cfg.Launch
+	if launch == nil {
+		launch = cfg.launch
+	}
+	out, err := launch(ctx, m, string(arg))
+	if err != nil {
+		return Result{}, fmt.Errorf("floor: member %d: %w", m, err)
 	}
 	var res Result
-	if err := json.Unmarshal(out.Bytes(), &res); err != nil {
+	if err := json.Unmarshal(out, &res); err != nil {
 		return Result{}, fmt.Errorf("floor: member %d: %w", m, err)
 	}
 	return res, nil
+}
+
+// launch runs the command that Start makes.
+func (c *Config) launch(ctx context.Context, m int, arg string) ([]byte, error) {
+	cmd := c.Start(ctx, m, arg)
+	var out, msgs bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &msgs
+	if err := cmd.Run(); err != nil {
+		return nil, fmt.Errorf("%w: %s", err, bytes.TrimSpace(msgs.Bytes()))
+	}
+	return out.Bytes(), nil
 }
 
 // summary is the sender's view with the slowest receiver's count.

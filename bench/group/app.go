@@ -24,6 +24,7 @@ type upcall struct {
 	seq    uint64
 	data   []byte
 	buf    *wire.Buf // nil where the upcall before holds it
+	batch  bool      // data is several messages
 	rare   *rare
 }
 
@@ -49,16 +50,24 @@ type app struct {
 	m      *Member
 	queue  []upcall
 	taken  []upcall
+	one    upcall    // of a batch
 	held   *wire.Buf // what the last message in queue lies in
 	epoch  uint64    // of the view that Done is in
 	number uint64    // of the question under way
 
-	// What has been delivered, for Report.
+	tally         // of Run, and nobody else's
+	shown   tally // as of the last Done
+	wipe    bool  // tally begins anew with the next Take
+	replies int
+}
+
+// tally is what has been delivered.
+type tally struct {
 	count, bytes uint64
 	sum          uint64
+	head         uint64 // messages of the first Run
 	first, last  time.Time
 	stall        time.Duration // longest time without a delivery
-	replies      int
 }
 
 func (a *app) Attr() []byte               { return nil }
@@ -87,11 +96,14 @@ func (a *app) Deliver(epoch uint64, m *stack.Msg) {
 		}
 	}
 	a.queue = append(a.queue, upcall{kind: m.Kind, from: int32(m.From),
-		stream: int32(m.Stream), seq: m.Seq, data: m.Data, buf: buf})
+		stream: int32(m.Stream), seq: m.Seq, data: m.Data, buf: buf, batch: m.Count > 0})
 }
 
 func (a *app) Take() bool {
 	a.held = nil
+	if a.wipe {
+		a.tally, a.wipe = tally{}, false
+	}
 	a.queue, a.taken = a.taken[:0], a.queue
 	a.m.trace.took(a.taken)
 	return len(a.taken) > 0
@@ -104,7 +116,11 @@ func (a *app) Run() {
 	for i := range a.taken {
 		switch u := &a.taken[i]; u.what {
 		case deliver:
-			a.message(u)
+			if u.batch {
+				a.all(u)
+			} else {
+				a.message(u)
+			}
 		case view:
 			a.m.viewed(now, u.rare.view)
 		case exit:
@@ -115,6 +131,7 @@ func (a *app) Run() {
 			case a.m.room <- struct{}{}:
 			default:
 			}
+			a.m.work.writable()
 		}
 	}
 	if a.count > before {
@@ -124,11 +141,40 @@ func (a *app) Run() {
 
 func (a *app) delivered(now time.Time) {
 	if a.first.IsZero() {
-		a.first = now
+		a.first, a.head = now, a.count
 	} else if gap := now.Sub(a.last); gap > a.stall {
 		a.stall = gap
 	}
 	a.last = now
+}
+
+// all handles a batch.
+func (a *app) all(u *upcall) {
+	one := &a.one
+	*one = *u
+	for all := wire.Frames(u.data); ; {
+		var ok bool
+		if one.kind, one.data, ok = all.Next(); !ok {
+			return
+		}
+		a.message(one)
+	}
+}
+
+// each calls f with each message of u, in one.
+func (u *upcall) each(one *upcall, f func(*upcall)) {
+	if !u.batch {
+		f(u)
+		return
+	}
+	*one = *u
+	for all := wire.Frames(u.data); ; {
+		var ok bool
+		if one.kind, one.data, ok = all.Next(); !ok {
+			return
+		}
+		f(one)
+	}
 }
 
 // message is the handler of one message.
@@ -154,6 +200,12 @@ func (a *app) message(u *upcall) {
 				a.m.answered <- struct{}{}
 			}
 		}
+	default:
+		if u.kind == kindPaced {
+			a.count++
+			a.bytes += uint64(len(u.data))
+		}
+		a.m.work.message(u)
 	}
 }
 
@@ -165,6 +217,9 @@ func (u *upcall) follows(o *upcall) bool {
 // Done tells the group what has been consumed: of each stream the last.
 func (a *app) Done() {
 	g := a.m.group
+	if !a.wipe {
+		a.shown = a.tally
+	}
 	stopped := false
 	for i := range a.taken {
 		u := &a.taken[i]

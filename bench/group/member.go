@@ -35,6 +35,7 @@ type Config struct {
 	Peers     []netip.AddrPort
 	Bind      netip.AddrPort
 	Total     bool
+	Props     stack.Props // more properties that the stack is to have
 	Spin      time.Duration
 	Window    int    // wanted receive buffer in bytes, 0 for the default
 	Label     string // name of the group, "bench" if empty
@@ -47,7 +48,8 @@ type Member struct {
 	node  *node.Node
 	group *stack.Group // for app.Done, which runs with the node's lock held
 	app   *app
-	trace *tracer      // nil without a trace
+	trace *tracer // nil without a trace
+	work  *work
 	slow  atomic.Int64 // how long the handler of a message sleeps
 
 	mu       sync.Mutex
@@ -65,18 +67,27 @@ type Member struct {
 //	                 cast messages of SIZE bytes for MS milliseconds, RATE a second
 //	slow MS          let the handler of each message sleep
 //	rpc SIZE COUNT   cast COUNT questions, one after the other, answered by all
+//	pace SIZE MS RATE SAMPLE SPIN
+//	                 cast at a fixed rate, one of SAMPLE messages with times
+//	query SIZE MS RATE SPIN
+//	                 cast questions at a fixed rate
+//	ask SIZE COUNT   as rpc, within the handlers
+//	call SIZE COUNT  casts that are answered by casts
+//	turns EACH SIZE COUNT
+//	                 rounds in which all cast EACH and wait for all
 //	reset            forget what has been delivered
-//	report           tell what has been delivered and counted
+//	report, stats, count
+//	                 tell what has been delivered and counted
 //	dump             tell the state of all layers, on one line
 //	view             ask for a new view
 //	leave, quit
 func Run(ctx context.Context, cfg Config, in io.Reader, to io.Writer) error {
 	m := &Member{cfg: cfg, to: to, room: make(chan struct{}, 1),
 		answered: make(chan struct{}, 1), out: make(chan struct{})}
-	m.app = &app{m: m}
-	want := stack.Props(0)
+	m.app, m.work = &app{m: m}, newWork(m)
+	want := cfg.Props
 	if cfg.Total {
-		want = stack.Total
+		want |= stack.Total
 	}
 	name, makers := layers.For(want)
 	self := wire.Endpoint{Name: cfg.Name, Incarnation: uint64(time.Now().UnixNano())}
@@ -87,7 +98,7 @@ func Run(ctx context.Context, cfg Config, in io.Reader, to io.Writer) error {
 	defer m.trace.close()
 	n, err := node.Start(node.Config{
 		Stack: stack.Config{Group: cmp.Or(cfg.Label, "bench"), Self: self, StackName: name,
-			Layers: makers},
+			Layers: makers, Batches: true},
 		UDP: udp.Config{Group: cfg.Group, Interface: cfg.Interface, Peers: cfg.Peers,
 			Bind: cfg.Bind, RecvBuf: cfg.Window},
 		Spin: cfg.Spin,
@@ -150,9 +161,32 @@ func (m *Member) obey(line []string) error {
 	case "quit":
 		return io.EOF
 	default:
-		return fmt.Errorf("group: what is %q", line[0])
+		return m.labour(line[0], num)
 	}
 	return nil
+}
+
+// labour obeys the commands of the suite.
+func (m *Member) labour(what string, num func(int) int) error {
+	d := time.Duration(num(2)) * time.Millisecond
+	switch what {
+	case "pace":
+		return m.work.pace(num(1), d, num(3), num(4), num(5) > 0)
+	case "query":
+		return m.work.query(num(1), d, num(3), num(4) > 0)
+	case "ask":
+		return m.work.ask(num(1), num(2))
+	case "call":
+		return m.work.call(num(1), num(2))
+	case "turns":
+		return m.work.turns(num(1), num(2), num(3))
+	case "stats":
+		return m.work.stats()
+	case "count":
+		m.work.count()
+		return nil
+	}
+	return fmt.Errorf("group: what is %q", what)
 }
 
 func (m *Member) say(format string, args ...any) {
@@ -204,10 +238,7 @@ func (m *Member) stream(size int, d time.Duration, rate int) error {
 			}
 		})
 		if full {
-			select {
-			case <-m.room:
-			case <-time.After(5 * time.Millisecond):
-			}
+			m.waitRoom()
 		}
 	}
 	m.say("SENT %d %d", sent, time.Since(began))
@@ -249,9 +280,9 @@ func (m *Member) dump() (s string) {
 
 func (m *Member) reset() {
 	m.node.Do(func(*stack.Group) {
-		a := m.app
-		*a = app{m: m, queue: a.queue, taken: a.taken, held: a.held, epoch: a.epoch}
+		m.app.shown, m.app.wipe = tally{}, true
 	})
+	m.work.reset()
 	m.say("RESET")
 }
 
@@ -261,7 +292,7 @@ func (m *Member) report() {
 	m.say("LOOP %+v", loop)
 	m.say("SOCKETS %+v", u)
 	m.node.Do(func(g *stack.Group) {
-		a, c := m.app, g.Counters()
+		a, c := &m.app.shown, g.Counters()
 		m.say("COUNTERS %+v", *c)
 		m.say("REPORT count %d bytes %d nanos %d stall %d repairs %d naks %d drops %d limited %d",
 			a.count, a.bytes, a.last.Sub(a.first), a.stall, c.Repairs, c.NaksOut, c.SocketDrops,

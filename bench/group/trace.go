@@ -79,9 +79,11 @@ func (t *tracer) took(calls []upcall) {
 	for i := 0; t != nil && i < len(calls); i++ {
 		switch u := &calls[i]; u.what {
 		case deliver:
-			if u.kind == kindData {
-				t.delivered(u)
-			}
+			u.each(new(upcall), func(u *upcall) {
+				if u.kind == kindData {
+					t.delivered(u)
+				}
+			})
 		case stop:
 			t.blocked = true
 			t.record(trace.Event{Kind: trace.Block})

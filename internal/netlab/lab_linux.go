@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"time"
 
 	"github.com/vishvananda/netlink"
@@ -40,6 +41,10 @@ type Options struct {
 	// packet, which is what veth does and a cable does not: it is many times
 	// faster, but then a fault hits whole bursts.
 	GSO bool
+
+	// Unnamed leaves out the names in /run/netns, the only thing that stays
+	// behind when this process is killed.
+	Unnamed bool
 }
 
 // maxMembers is what one /24 network can address.
@@ -146,10 +151,13 @@ func (l *Lab) in(s *space, f func()) {
 func (l *Lab) build() (err error) {
 	for k := 1; l.bridge == nil; k++ { // several labs of one process
 		l.name = fmt.Sprintf("%s%d-%d", prefix, os.Getpid(), k)
-		l.bridge, err = newSpace(l.name + "-bridge")
+		l.bridge, err = newSpace(l.spaceName("bridge"))
 		if err != nil && !errors.Is(err, fs.ErrExist) {
 			return err
 		}
+	}
+	if l.opts.Unnamed { // the descriptor tells several labs of one process apart
+		l.name = fmt.Sprintf("%s%d-fd%d", prefix, os.Getpid(), int(l.bridge.ns))
 	}
 	if err := l.bridge.run(func() {
 		setSysctl("net/ipv6/conf/default/disable_ipv6", "1")
@@ -183,9 +191,17 @@ func (l *Lab) build() (err error) {
 	return nil
 }
 
+// spaceName is the name of a namespace, "" in a lab without names.
+func (l *Lab) spaceName(which string) string {
+	if l.opts.Unnamed {
+		return ""
+	}
+	return l.name + "-" + which
+}
+
 // plug makes member i and its cable.
 func (l *Lab) plug(i, bridge int) (err error) {
-	s, err := newSpace(fmt.Sprintf("%s-%d", l.name, i))
+	s, err := newSpace(l.spaceName(strconv.Itoa(i)))
 	if err != nil {
 		return err
 	}

@@ -102,7 +102,8 @@ Exit codes: 0 success, 1 failure, 2 mistake in the command line.`,
 	root.SetOut(s.Out)
 	root.SetErr(s.Err)
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
-	root.AddCommand(newDemo(s), newNode(s), newSim(s), newTrace(s), newDoctor(s), newVersion(s))
+	root.AddCommand(newDemo(s), newNode(s), newSim(s), newTrace(s), newDoctor(s), newBench(s),
+		newVersion(s))
 	return root
 }
 

@@ -1,0 +1,162 @@
+package result
+
+import (
+	"bufio"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+)
+
+// Run is the points of one run and where they were measured.
+type Run struct {
+	Machine Machine
+	Points  []*Point
+}
+
+// header is the first line of a run in JSON.
+type header struct {
+	Environment *Machine `json:"environment"`
+}
+
+// WriteJSON writes one object a line: first the environment, then the points.
+func (r *Run) WriteJSON(w io.Writer) error {
+	e := json.NewEncoder(w)
+	if err := e.Encode(header{&r.Machine}); err != nil {
+		return fmt.Errorf("result: %w", err)
+	}
+	for _, p := range r.Points {
+		if err := e.Encode(p); err != nil {
+			return fmt.Errorf("result: %w", err)
+		}
+	}
+	return nil
+}
+
+// maxLine bounds one line of a file that is read.
+const maxLine = 16 << 20
+
+// ReadJSON reads what WriteJSON has written. The points' summaries are made
+// anew from their values.
+func ReadJSON(in io.Reader) (*Run, error) {
+	r := &Run{}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(nil, maxLine)
+	for n := 1; lines.Scan(); n++ {
+		if strings.TrimSpace(lines.Text()) == "" {
+			continue
+		}
+		line := struct {
+			header
+			Point
+		}{}
+		line.Environment = &r.Machine
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+			return nil, fmt.Errorf("result: line %d: %w", n, err)
+		}
+		if line.Bench != "" {
+			r.Points = append(r.Points, line.sum())
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("result: %w", err)
+	}
+	return r, nil
+}
+
+// WriteCSV writes a table with one line for each point.
+func (r *Run) WriteCSV(w io.Writer) error {
+	c := csv.NewWriter(w)
+	_ = c.Write([]string{"bench", "params", "metric", "unit", "median", "min", "max", "n", "floor",
+		"floor_median", "ratio", "ratio_min", "ratio_max", "note"})
+	f := func(v float64) string { return strconv.FormatFloat(v, 'g', 8, 64) }
+	for _, p := range r.Points {
+		_ = c.Write([]string{p.Bench, strings.Join(p.pairs(), " "), p.Metric, p.Unit, f(p.Median),
+			f(p.Min), f(p.Max), strconv.Itoa(len(p.Values)), p.Floor, f(p.FloorMedian), f(p.Ratio),
+			f(p.RatioMin), f(p.RatioMax), p.Note})
+	}
+	c.Flush()
+	return c.Error()
+}
+
+// WriteBench writes the format of Go's benchmarks, for benchstat: one line for
+// each repetition of each point.
+func (r *Run) WriteBench(w io.Writer) error {
+	fmt.Fprintf(w, "goos: %s\ngoarch: %s\ncpu: %s\nkernel: %s\n", r.Machine.OS, r.Machine.Arch,
+		r.Machine.CPU, r.Machine.Kernel)
+	for _, p := range r.Points {
+		name := "Benchmark" + strings.ToUpper(p.Bench[:1]) + p.Bench[1:]
+		for _, kv := range p.pairs() {
+			name += "/" + strings.ReplaceAll(kv, " ", "_")
+		}
+		for i, v := range p.Values {
+			unit := strings.ReplaceAll(p.Metric+"-"+p.Unit, " ", "_")
+			fmt.Fprintf(w, "%s 1 %g %s", name, v, unit)
+			if len(p.Ratios) == len(p.Values) {
+				fmt.Fprintf(w, " %g %s-ratio", p.Ratios[i], strings.ReplaceAll(p.Metric, " ", "_"))
+			}
+			if _, err := fmt.Fprintln(w); err != nil {
+				return fmt.Errorf("result: %w", err)
+			}
+		}
+	}
+	return nil
+}
+
+// WriteTable writes what people read, with or without the details. Points of one
+// benchmark follow each other under its name.
+func (r *Run) WriteTable(w io.Writer, details bool) error {
+	fmt.Fprintln(w, r.Machine.String())
+	bench := ""
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, p := range r.Points {
+		if p.Detail && !details {
+			continue
+		}
+		if p.Bench != bench {
+			bench = p.Bench
+			fmt.Fprintf(t, "\n%s\tmetric\tmedian\tmin\tmax\tunit\tof\tratio\tmin\tmax\t\n", bench)
+		}
+		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t", strings.Join(p.pairs(), " "), p.Metric,
+			Short(p.Median), Short(p.Min), Short(p.Max), p.Unit)
+		if p.Floor != "" {
+			fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t", p.Floor, Short(p.FloorMedian), Short(p.Ratio),
+				Short(p.RatioMin), Short(p.RatioMax))
+		} else {
+			fmt.Fprint(t, "\t\t\t\t")
+		}
+		fmt.Fprintf(t, "%s\n", p.Note)
+	}
+	return t.Flush()
+}
+
+// Short writes a number in three or four figures, as people do.
+func Short(v float64) string {
+	for _, u := range []struct {
+		of   float64
+		name string
+	}{{1e9, "G"}, {1e6, "M"}, {1e4, "k"}} {
+		if v >= u.of || v <= -u.of {
+			if u.name == "k" {
+				u.of = 1e3
+			}
+			return strconv.FormatFloat(v/u.of, 'f', decimals(v/u.of), 64) + u.name
+		}
+	}
+	return strconv.FormatFloat(v, 'f', decimals(v), 64)
+}
+
+func decimals(v float64) int {
+	switch {
+	case v == float64(int64(v)) || v >= 1000:
+		return 0
+	case v >= 100:
+		return 1
+	case v >= 10:
+		return 2
+	}
+	return 3
+}

@@ -1,0 +1,28 @@
+package suite
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+
+	"maestro/bench/floor"
+	"maestro/bench/group"
+)
+
+// Child is a process that the suite has started: the kind and the argument are
+// those that Options.Command was given. A member ends when its input does, once it
+// has done what it was told before.
+func Child(ctx context.Context, kind, arg string, in io.Reader, out io.Writer) error {
+	switch kind {
+	case "floor":
+		return floor.RunChild(ctx, arg, out)
+	case "member":
+		var cfg group.Config
+		if err := json.Unmarshal([]byte(arg), &cfg); err != nil {
+			return fmt.Errorf("suite: argument: %w", err)
+		}
+		return group.Run(ctx, cfg, in, out)
+	}
+	return fmt.Errorf("suite: there is no child %q", kind)
+}

@@ -1,0 +1,281 @@
+package suite
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"maestro/bench/floor"
+	"maestro/bench/result"
+)
+
+// Bench is one benchmark.
+type Bench struct {
+	Name, Short string
+	run         func(s *session) error
+}
+
+// Benches lists the benchmarks, in the order in which they run.
+func Benches() []Bench {
+	return []Bench{
+		{"floor", "the yardstick itself: raw multicast with GSO, and raw ping-pong", benchFloor},
+		{"stack", "what the stack costs without sockets", benchStack},
+		{"throughput", "messages and bytes a second", benchThroughput},
+		{"latency", "round trip and one way, idle and under load", benchLatency},
+		{"order", "total order beside FIFO", benchOrder},
+		{"view", "join, leave, kill, host loss, merge, start", benchView},
+		{"lineage", "the tests of the original systems", benchLineage},
+		{"scale", "cost of a member as the group grows, real and simulated", benchScale},
+		{"soak", "a steady load for a long time", benchSoak},
+	}
+}
+
+// ErrStopped says that a run has been stopped before its end.
+var ErrStopped = errors.New("suite: stopped before the end")
+
+// session is one run of the suite.
+type session struct {
+	ctx     context.Context
+	o       Options
+	points  []*result.Point
+	machine result.Machine
+}
+
+// Run runs benchmarks by name; none are all, but soak only in a smoke. What has been measured is
+// returned even if something failed.
+func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
+	s := &session{ctx: ctx, o: o, machine: result.Look()}
+	if err := s.o.Validate(); err != nil {
+		return nil, err
+	}
+	var chosen []Bench
+	for _, b := range Benches() {
+		if slices.Contains(names, b.Name) || len(names) == 0 && (b.Name != "soak" || o.Smoke) {
+			chosen = append(chosen, b)
+		}
+	}
+	for _, n := range names {
+		if !slices.ContainsFunc(Benches(), func(b Bench) bool { return b.Name == n }) {
+			return nil, fmt.Errorf("suite: there is no benchmark %q", n)
+		}
+	}
+	err := s.describe()
+	for _, b := range chosen {
+		if err != nil {
+			break
+		}
+		s.progress("%s", b.Name)
+		if err = b.run(s); err != nil {
+			err = fmt.Errorf("%s: %w", b.Name, err)
+		}
+	}
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", ErrStopped, ctx.Err())
+	}
+	s.machine.Finish()
+	return &result.Run{Machine: s.machine, Points: s.points}, err
+}
+
+// describe notes how members' sockets describe themselves.
+func (s *session) describe() error {
+	w, err := newNetwork(s.ctx, &s.o, 1, true)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	c, err := w.newCluster(0, "vsync", "")
+	if err != nil {
+		return err
+	}
+	if err := c.launch(1); err != nil {
+		return err
+	}
+	f, err := c.procs[1].wait(s.ctx, "OPEN", replyTime, nil)
+	if err != nil {
+		return err
+	}
+	s.machine.Network, s.machine.MTU, s.machine.Transport = s.o.Net, w.mtu, stable(f[0])
+	return nil
+}
+
+// stable leaves out of a description what is different each time.
+func stable(text string) string {
+	parts := strings.Split(text, ", ")
+	parts = slices.DeleteFunc(parts, func(p string) bool {
+		return strings.HasPrefix(p, "member ") || strings.HasPrefix(p, "group ")
+	})
+	return strings.Join(parts, ", ")
+}
+
+func (s *session) progress(format string, args ...any) { s.o.progress(format, args...) }
+
+// add keeps a complete point.
+func (s *session) add(p *result.Point) {
+	s.points = append(s.points, p)
+	if s.o.Point != nil {
+		s.o.Point(p)
+	}
+}
+
+// reps is the number of repetitions.
+func (s *session) reps(otherwise int) int {
+	switch {
+	case s.o.Reps > 0:
+		return s.o.Reps
+	case s.o.Smoke:
+		return 1
+	}
+	return otherwise
+}
+
+// duration is how long one repetition loads the system.
+func (s *session) duration(otherwise time.Duration) time.Duration {
+	switch {
+	case s.o.Duration > 0:
+		return s.o.Duration
+	case s.o.Smoke:
+		return 50 * time.Millisecond
+	}
+	return otherwise
+}
+
+// pick chooses what was asked for, or the default of a smoke or of a real run.
+func pick[T any](s *session, given, smoke, real []T) []T {
+	if s.o.Smoke {
+		return or(given, smoke)
+	}
+	return or(given, real)
+}
+
+// series gathers the values of repetitions under the names of their metrics.
+type series struct {
+	bench  string
+	params map[string]any
+	names  []string
+	of     map[string]*column
+}
+
+// column is one metric of a series.
+type column struct {
+	unit   string
+	less   bool
+	detail bool
+	values []float64
+	floor  string
+	base   []float64
+	all    *result.Latency
+}
+
+func newSeries(bench string, params map[string]any) *series {
+	return &series{bench: bench, params: params, of: map[string]*column{}}
+}
+
+func (r *series) column(metric, unit string, less bool) *column {
+	c := r.of[metric]
+	if c == nil {
+		c = &column{unit: unit, less: less}
+		r.of[metric] = c
+		r.names = append(r.names, metric)
+	}
+	return c
+}
+
+// more adds a value of which more is better, less one of which less is.
+func (r *series) more(metric, unit string, v float64) *column {
+	c := r.column(metric, unit, false)
+	c.values = append(c.values, finite(v))
+	return c
+}
+
+func (r *series) less(metric, unit string, v float64) *column {
+	c := r.column(metric, unit, true)
+	c.values = append(c.values, finite(v))
+	return c
+}
+
+// finite is v, or 0 for what a division by nothing gives.
+func finite(v float64) float64 {
+	if math.IsNaN(v) || math.IsInf(v, 0) {
+		return 0
+	}
+	return v
+}
+
+// against adds the yardstick's value of the same repetition.
+func (c *column) against(floor string, v float64) {
+	c.floor = floor
+	c.base = append(c.base, finite(v))
+}
+
+// minor marks a metric that only explains others.
+func (c *column) minor() { c.detail = true }
+
+// latency adds the quantiles of one repetition, and returns the columns of the
+// median and of the 99th percentile.
+func (r *series) latency(name string, l *result.Latency) (p50, p99 *column) {
+	p50 = r.less(name+" p50", "us", l.Micros(0.5))
+	p99 = r.less(name+" p99", "us", l.Micros(0.99))
+	r.less(name+" p99.9", "us", l.Micros(0.999)).minor()
+	r.less(name+" max", "us", l.Micros(1)).minor()
+	if p50.all == nil {
+		p50.all = result.NewLatency()
+	}
+	p50.all.Merge(l)
+	return p50, p99
+}
+
+// finish turns the series into points.
+func (s *session) finish(r *series) {
+	for _, name := range r.names {
+		c := r.of[name]
+		p := result.New(r.bench, name, c.unit, c.less, c.values...)
+		p.Detail = c.detail
+		for k, v := range r.params {
+			p.With(k, v)
+		}
+		if _, ok := p.Params["pin"]; !ok && s.o.Pin != "" {
+			p.With("pin", s.o.Pin)
+		}
+		if c.floor != "" {
+			p.Against(c.floor, c.base)
+		}
+		if c.all != nil {
+			if b, err := c.all.MarshalText(); err == nil {
+				p.Histogram = string(b)
+			}
+		}
+		s.add(p)
+	}
+}
+
+// rawStream is the floor's rate between the hosts of a network, of all
+// receivers the slowest one's. A run in which credit has been lost, so that the
+// sender has waited in vain, is no yardstick: it would flatter the stack.
+func (w *network) rawStream(size int, d time.Duration) (r floor.Result, err error) {
+	for range floorTries {
+		r, err = w.floor(floor.Config{Receivers: w.n - 1, Message: min(size, 60000),
+			Duration: d}, 0)
+		if err != nil || r.Stalls == 0 {
+			return r, err
+		}
+	}
+	return r, fmt.Errorf("suite: the floor has stalled in %d runs: the machine is too busy",
+		floorTries)
+}
+
+const floorTries = 3
+
+// rawPing is the round trip of a datagram between the first two hosts.
+func (w *network) rawPing(wait string, size, count int) (floor.Result, error) {
+	return w.ping(2, wait, size, count)
+}
+
+// ping is the same between the first host and another one.
+func (w *network) ping(host int, wait string, size, count int) (floor.Result, error) {
+	return w.floor(floor.Config{Mode: floor.PingPong, Message: size, Count: count,
+		Wait: floor.Wait(wait)}, host)
+}

@@ -1,0 +1,298 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"maestro/bench/result"
+	"maestro/bench/suite"
+)
+
+// benchFlags is what all benchmarks share.
+type benchFlags struct {
+	o       suite.Options
+	json    string
+	csv     string
+	gobench string
+	html    string
+	compare string
+	limit   float64
+	ratios  bool
+	details bool
+	quiet   bool
+}
+
+const benchLong = `Measure the stack beside the floor: a program that moves the same messages over
+the same wire in the fewest steps that the kernel allows, without a protocol.
+Members are processes of their own, with --net ns in network namespaces on one
+bridge (root on Linux), with --net lo on the loopback interface. Floor and stack
+take turns; what counts is the median of the ratios. docs/benchmarks.md says what
+each benchmark measures.
+
+Without the name of a benchmark all of them run but soak. --json, --csv,
+--benchstat and --html write files; - is the standard output, in the place of the
+table.
+--compare OLD.json tells what has changed since, and ends with 1 if anything is
+worse.`
+
+func newBench(s Streams) *cobra.Command {
+	f := &benchFlags{}
+	cmd := &cobra.Command{
+		Use:   "bench [BENCHMARK...] [flags]",
+		Short: "Measure the stack beside the floor",
+		Long:  benchLong + "\n\nBenchmarks:\n" + benchList(),
+		Example: `  maestro bench throughput --size 64,1000 --senders one
+  maestro bench --smoke --net lo
+  maestro bench latency order --json new.json --compare old.json`,
+		Args: func(_ *cobra.Command, args []string) error { return knownBenches(args) },
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(cmd.Context(), args, s)
+		},
+	}
+	f.flags(cmd)
+	cmd.AddCommand(newBenchChild(s), newBenchCompare(s))
+	return cmd
+}
+
+func benchList() string {
+	var b strings.Builder
+	for _, k := range suite.Benches() {
+		fmt.Fprintf(&b, "  %-11s %s\n", k.Name, k.Short)
+	}
+	return b.String()
+}
+
+func knownBenches(args []string) error {
+	names := map[string]bool{}
+	for _, b := range suite.Benches() {
+		names[b.Name] = true
+	}
+	for _, a := range args {
+		if !names[a] {
+			return usageError{fmt.Errorf("there is no benchmark %q", a)}
+		}
+	}
+	return nil
+}
+
+func (f *benchFlags) flags(cmd *cobra.Command) {
+	fl, o := cmd.Flags(), &f.o
+	fl.StringVar(&o.Net, "net", "", "ns or lo; ns if that is possible")
+	fl.IntSliceVarP(&o.Members, "members", "n", nil, "how many members (2 to 64)")
+	fl.StringSliceVar(&o.Senders, "senders", nil, "one, all")
+	fl.IntSliceVar(&o.Sizes, "size", nil, "bytes of a message")
+	fl.StringSliceVar(&o.Stacks, "stack", nil, strings.Join(suite.Stacks(), ", ")+
+		", or several joined by +")
+	fl.IntSliceVar(&o.Loss, "loss", nil, "of 1000 datagrams how many are lost; with --net ns")
+	fl.StringSliceVar(&o.Waits, "wait", nil, "how members wait: block, hybrid, spin")
+	fl.StringVar(&o.Pin, "pin", "", "members on processors: any, one, spread")
+	fl.IntVar(&o.MTU, "mtu", 0, "of namespaces (1500)")
+	fl.DurationVarP(&o.Duration, "duration", "d", 0, "of one repetition")
+	fl.IntVarP(&o.Reps, "reps", "r", 0, "repetitions; the median counts")
+	fl.BoolVar(&o.Smoke, "smoke", false, "only show that it works: tiny loads, one repetition")
+	fl.StringVar(&f.json, "json", "", "file for the results, one JSON object a line")
+	fl.StringVar(&f.csv, "csv", "", "file for the results as CSV")
+	fl.StringVar(&f.gobench, "benchstat", "", "file for the results as benchstat reads them")
+	fl.StringVar(&f.html, "html", "", "file for a page with tables and plots")
+	fl.StringVar(&f.compare, "compare", "", "JSON file of an earlier run to compare with")
+	compareFlags(cmd, f)
+	fl.BoolVar(&f.details, "details", false, "print what only explains the results too")
+	fl.BoolVarP(&f.quiet, "quiet", "q", false, "no progress")
+}
+
+func compareFlags(cmd *cobra.Command, f *benchFlags) {
+	cmd.Flags().Float64Var(&f.limit, "threshold", 0.1, "what part worse counts")
+	cmd.Flags().BoolVar(&f.ratios, "ratios", false, "compare only what has a ratio to a yardstick")
+}
+
+// run measures, and then prints all there is.
+func (f *benchFlags) run(ctx context.Context, names []string, s Streams) error {
+	if err := f.prepare(s); err != nil {
+		return usageError{err}
+	}
+	var old *result.Run
+	if f.compare != "" {
+		var err error
+		if old, err = readRun(f.compare); err != nil {
+			return err
+		}
+	}
+	meter := newLine(s.Err, f.quiet)
+	f.o.Progress = meter.show
+	r, err := suite.Run(ctx, names, f.o)
+	meter.clear()
+	if r == nil {
+		return err
+	}
+	r.Machine.Args = append([]string{"bench"}, names...)
+	err = errors.Join(err, f.write(r, s.Out))
+	if old == nil || err != nil {
+		return err
+	}
+	return f.difference(old, r, s.Out)
+}
+
+func (f *benchFlags) prepare(s Streams) error {
+	if f.o.Net == "" {
+		f.o.Net = suite.Namespaces
+		if err := suite.Able(); err != nil {
+			fmt.Fprintf(s.Err, "maestro: on the loopback interface: %v\n", err)
+			f.o.Net = suite.Loopback
+		}
+	}
+	exe, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	f.o.Command = func(kind, arg string) *exec.Cmd {
+		cmd := exec.Command(exe, "bench", "child", kind, arg)
+		cmd.Args[0] = os.Args[0]
+		return cmd
+	}
+	return f.o.Validate()
+}
+
+// write writes the files that were asked for, and the table unless one of them
+// is the standard output.
+func (f *benchFlags) write(r *result.Run, out io.Writer) (err error) {
+	table := true
+	for _, w := range []struct {
+		name  string
+		write func(io.Writer) error
+	}{{f.json, r.WriteJSON}, {f.csv, r.WriteCSV}, {f.gobench, r.WriteBench},
+		{f.html, r.WriteHTML}} {
+		switch w.name {
+		case "":
+		case "-":
+			table = false
+			err = errors.Join(err, w.write(out))
+		default:
+			err = errors.Join(err, writeFile(w.name, w.write))
+		}
+	}
+	if table {
+		err = errors.Join(err, r.WriteTable(out, f.details))
+	}
+	return err
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	file, err := os.Create(name)
+	if err != nil {
+		return err
+	}
+	return errors.Join(write(file), file.Close())
+}
+
+func readRun(name string) (*result.Run, error) {
+	file, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	r, err := result.ReadJSON(file)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	return r, nil
+}
+
+func (f *benchFlags) difference(older, newer *result.Run, out io.Writer) error {
+	for _, what := range older.Machine.Differ(&newer.Machine) {
+		fmt.Fprintf(out, "not the same in both runs: %s\n", what)
+	}
+	all := result.Compare(older.Points, newer.Points, f.limit, f.ratios)
+	worse, err := result.PrintChanges(out, all, f.details)
+	if err == nil && worse > 0 {
+		err = codeError(exitFailure)
+	}
+	return err
+}
+
+func newBenchCompare(s Streams) *cobra.Command {
+	f := &benchFlags{}
+	cmd := &cobra.Command{
+		Use:   "compare OLD.json NEW.json",
+		Short: "Tell what has changed from one run of benchmarks to another",
+		Long: `Tell what has changed from one run of benchmarks to another.
+
+Where both runs have ratios to a yardstick these are compared, otherwise the
+values. A difference counts if it is larger than the threshold, and significant
+(Mann-Whitney, p < 0.05) or, with too few repetitions for that, if the ranges of
+values do not meet. The exit code is 1 if anything is worse.`,
+		Example: "  maestro bench compare bench/baseline.json new.json --ratios",
+		Args:    exactly(cobra.ExactArgs(2)),
+		RunE: func(_ *cobra.Command, args []string) error {
+			older, err := readRun(args[0])
+			if err != nil {
+				return err
+			}
+			newer, err := readRun(args[1])
+			if err != nil {
+				return err
+			}
+			return f.difference(older, newer, s.Out)
+		},
+	}
+	compareFlags(cmd, f)
+	cmd.Flags().BoolVar(&f.details, "all", false, "print what has not changed too")
+	return cmd
+}
+
+// newBenchChild is the processes that a run starts.
+func newBenchChild(s Streams) *cobra.Command {
+	return &cobra.Command{
+		Use: "child KIND ARGUMENT", Hidden: true, Args: exactly(cobra.ExactArgs(2)),
+		Short: "One process of a benchmark; started by 'maestro bench' only",
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return suite.Child(cmd.Context(), args[0], args[1], untilEnd(s.In), s.Out)
+		},
+	}
+}
+
+// untilEnd passes input on, and ends this process soon after the input has ended,
+// whatever it does: who has started it is gone then.
+func untilEnd(in io.Reader) io.Reader {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, in)
+		w.CloseWithError(err)
+		time.Sleep(time.Second)
+		os.Exit(exitFailure)
+	}()
+	return r
+}
+
+// line shows what is being done, on a terminal.
+type line struct {
+	w     io.Writer
+	began time.Time
+}
+
+func newLine(w io.Writer, quiet bool) *line {
+	l := &line{began: time.Now()}
+	if m := newMeter(w, 0); !quiet {
+		l.w = m.w
+	}
+	return l
+}
+
+func (l *line) show(what string) {
+	if l.w != nil {
+		fmt.Fprintf(l.w, "\r\x1b[K%v %s", time.Since(l.began).Round(time.Second), what)
+	}
+}
+
+func (l *line) clear() {
+	if l.w != nil {
+		fmt.Fprint(l.w, "\r\x1b[K")
+	}
+}
