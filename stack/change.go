@@ -21,6 +21,7 @@ func (g *Group) next(in *Install) {
 	g.patience.changed(g.now, g.cfg.Silence, old.view, failedOf(in.Decision, old.view), v)
 	g.epoch++
 	g.counters.Views++
+	g.viewAt = [2]Time{g.now, g.viewAt[0]}
 	if g.stopping && !old.view.Private {
 		d := uint64(g.now.Sub(g.stopAt))
 		g.counters.ViewNanosLast = d

@@ -83,6 +83,7 @@ type Group struct {
 	pushed   uint64                  // last segment there was at the last Push
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 	patience patience
+	viewAt   [2]Time // of the last views
 }
 
 type state int
@@ -119,7 +120,7 @@ func NewGroup(cfg Config, driver Driver, app App, pool *wire.Pool, rnd *rand.Ran
 		return nil, err
 	}
 	g := &Group{cfg: cfg, driver: driver, app: app, pool: pool, rand: rnd,
-		noticed: map[netip.AddrPort]Time{}}
+		noticed: map[netip.AddrPort]Time{}, viewAt: [2]Time{-Never, -Never}}
 	g.conn = wire.ConnID(cfg.Group, cfg.KeyEpoch, wire.ViewID{}, cfg.StackName)
 	return g, nil
 }
@@ -141,6 +142,18 @@ func (g *Group) Config() *Config { return &g.cfg }
 
 // Silence is how long a member may be silent before it is taken for failed.
 func (g *Group) Silence() time.Duration { return g.patience.silence(g.now, g.cfg.Silence) }
+
+// Pace is when a view change that nothing forces may begin.
+func (g *Group) Pace() Time {
+	if g.viewAt[1] < g.now.Add(-2*pace) {
+		return 0
+	}
+	return g.viewAt[0].Add(pace)
+}
+
+// pace is how far apart views should be that nothing forces, once there have
+// been two: many members who join one after the other share them.
+const pace = 10 * time.Millisecond
 
 // GroupConn is the connection id of datagrams that belong to no view.
 func (g *Group) GroupConn() uint64 { return g.conn }

@@ -197,6 +197,10 @@ func (p *Port) Rand() *rand.Rand { return p.stack.env.Rand() }
 // is Config's, or more after false alarms.
 func (p *Port) Silence() time.Duration { return p.stack.env.Silence() }
 
+// Pace is when a view change that nothing forces may begin: at once, unless
+// views have followed each other fast.
+func (p *Port) Pace() Time { return p.stack.env.Pace() }
+
 // View is the view of this stack.
 func (p *Port) View() *View { return p.stack.view }
 

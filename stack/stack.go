@@ -26,6 +26,8 @@ type Env interface {
 	Told(s *Stack, e Event) // every event, after the layers have seen it
 	Hooks() Hooks
 	Counters() *Counters
+	// Pace is when a view change that nothing forces may begin.
+	Pace() Time
 	// Ltime gives out times of views, each later than the last.
 	Ltime(least uint64) uint64
 }
@@ -64,6 +66,9 @@ type ProposalParty struct {
 	Private bool
 	Extra   []byte
 	Members []wire.Member
+	// Begun says that something which the coordinator has cast is among what the
+	// members deliver before they leave the view.
+	Begun bool
 }
 
 // Stack is one view's layers.

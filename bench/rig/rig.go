@@ -153,6 +153,9 @@ func (r *Rig) Hooks() stack.Hooks { return nil }
 // Counters are the rig's own.
 func (r *Rig) Counters() *stack.Counters { return &r.counters }
 
+// Pace is at once.
+func (r *Rig) Pace() stack.Time { return 0 }
+
 // Ltime counts up.
 func (r *Rig) Ltime(least uint64) uint64 {
 	r.ltime = max(r.ltime+1, least)

@@ -15,6 +15,7 @@ func (b *bench) Pool() *wire.Pool          { return &b.pool }
 func (b *bench) Config() *stack.Config     { return &b.cfg }
 func (b *bench) GroupConn() uint64         { return 1 }
 func (b *bench) Silence() time.Duration    { return b.cfg.Silence }
+func (b *bench) Pace() stack.Time          { return 0 }
 func (b *bench) Ltime(least uint64) uint64 { return least }
 func (b *bench) Counters() *stack.Counters { return &b.counters }
 func (b *bench) Hooks() stack.Hooks        { return b }

@@ -13,7 +13,8 @@
 //
 // Timers: blocks and reports that are not answered are repeated each Retry,
 // growing to maxRetry; BlockTimeout after the application was asked to stop,
-// the flush goes on without its answer.
+// the flush goes on without its answer. A change that nobody's failure or leave
+// forces waits until Port.Pace, so that many in a row share few views.
 //
 // Source: Ensemble's sync; ballots as in Paxos, so that a coordinator which
 // takes over and one that was only slow cannot both be obeyed.
@@ -39,7 +40,7 @@ func Maker() stack.Maker {
 		Kinds: []wire.Kind{wire.KindBlock, wire.KindFlushOk, wire.KindLeave},
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, failed: make(stack.Set, p.N()), by: -1,
-				stopAt: stack.Never, againAt: stack.Never}
+				stopAt: stack.Never, againAt: stack.Never, paceAt: stack.Never}
 		}}
 }
 
@@ -68,6 +69,7 @@ type layer struct {
 
 	stopAt  stack.Time // when to stop waiting for the application
 	againAt stack.Time // when to repeat what was not answered
+	paceAt  stack.Time // when to begin a change that is wanted
 	wait    time.Duration
 	reach   stack.Reached
 	buf     []byte
@@ -111,9 +113,8 @@ func (l *layer) Event(e stack.Event) {
 		}
 		l.start()
 	case stack.Change:
-		if l.coordinator() && l.phase == idle {
-			l.start()
-		}
+		l.paceAt = max(l.Pace(), l.Now())
+		l.change()
 	case stack.Leave:
 		l.leaving = true
 		if !l.coordinator() {
@@ -134,9 +135,24 @@ func (l *layer) Event(e stack.Event) {
 	}
 }
 
+// change begins a view change that is wanted, when it is time.
+func (l *layer) change() {
+	switch {
+	case !l.coordinator() || l.phase != idle:
+		l.paceAt = stack.Never // somebody else's task, or under way
+	case l.paceAt <= l.Now():
+		l.start()
+	default:
+		l.wake()
+	}
+}
+
+func (l *layer) wake() { l.SetDeadline(min(l.stopAt, l.againAt, l.paceAt)) }
+
 // start begins a ballot of our own, larger than any that we know of.
 func (l *layer) start() {
 	l.Counters().FlushRounds++
+	l.paceAt = stack.Never
 	l.lead, l.flushed = true, false
 	l.round, l.by = l.round+1, l.Me()
 	l.replies = make([]*wire.FlushOk, l.N())
@@ -157,7 +173,7 @@ func (l *layer) ask() {
 func (l *layer) later() {
 	l.wait = min(max(l.wait*3/2, l.Config().Retry), maxRetry)
 	l.againAt = l.Now().Add(l.wait)
-	l.SetDeadline(min(l.stopAt, l.againAt))
+	l.wake()
 }
 
 // reopen gives up a decision that a larger ballot overtakes.
@@ -224,7 +240,7 @@ func (l *layer) obey() {
 	case idle:
 		l.phase = stopping
 		l.stopAt = l.Now().Add(l.Config().BlockTimeout)
-		l.SetDeadline(min(l.stopAt, l.againAt))
+		l.wake()
 		l.Tell(stack.Stop{})
 	case reported:
 		l.phase = closing
@@ -308,7 +324,10 @@ func (l *layer) Expire() {
 		l.againAt = stack.Never
 		l.repeat()
 	}
-	l.SetDeadline(min(l.stopAt, l.againAt))
+	if l.paceAt <= now {
+		l.change()
+	}
+	l.wake()
 }
 
 func (l *layer) repeat() {

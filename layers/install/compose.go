@@ -27,6 +27,7 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		seen[m.ID] = true
 		d.Next.Exchange = d.Next.Exchange || reply.Exchange
 	}
+	own.Begun = begun(&d.Parties[0])
 	prop.Parties = append(prop.Parties, own)
 	size := wire.MembersSize(own.Members) + 16*l.Streams()
 	for _, m := range merges {
@@ -42,7 +43,7 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 		d.Parties = append(d.Parties, m.Party)
 		d.Next.Exchange = d.Next.Exchange || m.Exchange
 		prop.Parties = append(prop.Parties, stack.ProposalParty{View: m.Party.View,
-			Private: m.Private, Extra: m.Extra, Members: m.Members})
+			Private: m.Private, Extra: m.Extra, Members: m.Members, Begun: begun(&m.Party)})
 		l.Counters().Merges++
 	}
 	for i := range prop.Parties {
@@ -58,6 +59,9 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 	}
 	return d
 }
+
+// begun tells whether a cast of the coordinator is within the cut.
+func begun(p *wire.Party) bool { return len(p.Cut) > 0 && p.Cut[0] > 0 }
 
 // replaced tells whether a later life of a member is there too.
 func replaced(m *wire.Member, parties []stack.ProposalParty) bool {

@@ -43,6 +43,7 @@ func (e *env) Pool() *wire.Pool                     { return &e.pool }
 func (e *env) Config() *stack.Config                { return &e.cfg }
 func (e *env) GroupConn() uint64                    { return 0 }
 func (e *env) Silence() time.Duration               { return e.cfg.Silence }
+func (e *env) Pace() stack.Time                     { return 0 }
 func (e *env) Ltime(least uint64) uint64            { return least }
 func (e *env) Hooks() stack.Hooks                   { return nil }
 func (e *env) Counters() *stack.Counters            { return &e.counters }

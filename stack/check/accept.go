@@ -89,9 +89,9 @@ func (c *Checker) agree(p *proc, e *trace.Event, w *trace.View) bool {
 	return same
 }
 
-// blocksBefore is B2.
+// blocksBefore is B2. The client/server layer blocks a member that is alone too.
 func (c *Checker) blocksBefore(p *proc, e *trace.Event) {
-	if c.opts.Sync && p.cur != nil && p.blocks == 0 && len(p.cur.seats) > 1 {
+	if c.opts.Sync && p.cur != nil && p.blocks == 0 && (len(p.cur.seats) > 1 || c.opts.ClSv) {
 		c.local("B2", p, e, "view %s without a block before it", e.View.ID)
 	}
 }

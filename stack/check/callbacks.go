@@ -36,6 +36,11 @@ func (c *Checker) callbacksAt(p *proc, e *trace.Event) {
 		c.local("CS20", p, e, "ChangingView of %s, then AcceptedView of %s", p.changing.ID,
 			v.ID)
 	}
+	if w := p.changing; w != nil && w.ID == v.ID {
+		proposed := *w
+		proposed.ViewMsg, proposed.Primary = v.ViewMsg, v.Primary // come later
+		c.agree(p, e, &proposed)
+	}
 	if x := p.proposed; x != nil && x.View.ID == v.ID && x.Hash != v.ViewMsg {
 		c.local("CS19", p, e, "view message of %s is not what ProposeView returned", v.ID)
 	}

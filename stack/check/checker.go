@@ -163,6 +163,7 @@ func (c *Checker) control(p *proc, e *trace.Event) {
 	case trace.Drop:
 		c.drop(p, e)
 	case trace.Exit:
+		c.unreported(p, e)
 		p.exited = true
 		c.leaves(p)
 	case trace.Ask, trace.AskCb, trace.SendState, trace.RcvState, trace.XferDone:

@@ -261,6 +261,9 @@ func (w *clsvWorld) install(ms []*cmember, winners map[*cmember]bool, old *cgrou
 	w.groups = append(w.groups, g)
 	w.ltime++
 	tv := g.view(w.ltime)
+	tv.SourcesLost = !w.original && slices.ContainsFunc(g.servers, func(m *cmember) bool {
+		return m.state == trace.ServerXfer
+	})
 	w.propose(g, &tv)
 	come := map[*cgroup][]wire.Endpoint{} // by the group that they come from
 	for _, m := range g.ms {

@@ -145,6 +145,14 @@ func (c *Checker) drop(p *proc, e *trace.Event) {
 	}
 }
 
+// unreported checks that a member that exits has sent or given up all that it
+// submitted.
+func (c *Checker) unreported(p *proc, e *trace.Event) {
+	if n := len(p.delay.queue); n > 0 && c.opts.ClSv {
+		c.local("CS9", p, e, "exits with %d messages neither sent nor reported", n)
+	}
+}
+
 // gate is CS8 for the receiver that shows it first; the view as a whole is
 // judged later.
 func (c *Checker) gate(p *proc, m *msg, e *trace.Event) {

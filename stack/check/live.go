@@ -8,7 +8,7 @@ import (
 )
 
 // liveness judges the end of the trace against the harness's word that the
-// group has been whole since a certain time: L1, L3, L5. It has nothing to say
+// group has been whole since a certain time: L1, L3, L5, L7. It has nothing to say
 // if there was a fault later, or if the trace ends before the bound.
 func (c *Checker) liveness() {
 	if c.heal == nil || c.opts.Bound == 0 || c.fault > c.heal.Time {
@@ -44,6 +44,11 @@ func (c *Checker) liveness() {
 		}
 		if p.own == nil || p.blocks > 0 {
 			continue
+		}
+		if p.xf.done && p.own.State == trace.ServerXferDone &&
+			c.end > max(p.xf.doneTime, c.heal.Time)+int64(c.opts.Bound) {
+			c.lively("L7", p, "its transfer is done, and it is no server after %.3f s",
+				float64(c.end-p.xf.doneTime)/1e9)
 		}
 		if n := c.stuck(p, c.heal.Time); n > 0 {
 			c.lively("CS9", p, "%d messages submitted, allowed and not sent", n)

@@ -49,6 +49,11 @@ func clsvMutants() []mutant {
 				v.ServerCoord.Incarnation++
 			})
 		}, "CS4"},
+		{"not-in-rank-order", 0, 1, func(m *mutation) bool {
+			return m.everywhere(m.clsvView(func(_ int, v *trace.View) bool {
+				return len(v.Servers) > 1
+			}), func(v *trace.View) { slices.Reverse(v.Servers) })
+		}, "CS4"},
 		{"wrong-rank", 0, 1, views(several, func(v *trace.View) { v.ServerRank++ }), "CS4"},
 		{"type-not-strictest", 0, 1, func(m *mutation) bool {
 			return m.everywhere(m.clsvView(xfers), func(v *trace.View) {

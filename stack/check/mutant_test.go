@@ -178,12 +178,12 @@ func TestMutants(t *testing.T) {
 		w.keepLosers = true
 		broken = append(broken, w.run(steps/4))
 	}
-	for _, mu := range slices.Concat(clsvMutants(), messageMutants()) {
+	for _, mu := range slices.Concat(clsvMutants(), messageMutants(), invariantMutants()) {
 		kill(t, mu, clsvOptions(), all, plain)
 	}
 	kill(t, mutant{"merge-keeps-losers", 0, 0.9, func(*mutation) bool { return true }, "CS16"},
 		clsvOptions(), all, broken)
-	for _, h := range handmade() {
+	for _, h := range append(handmade(), endless()) {
 		for _, c := range []*Checker{online(h.o, h.es), offline(h.o, h.es)} {
 			if c.Counts()[h.prop] == 0 {
 				t.Errorf("%s is not found: %v", h.prop, c.Counts())

@@ -26,8 +26,9 @@ type Options struct {
 	// once all its members have left it. Otherwise all is judged by Finish.
 	Online bool
 
-	// Bound is the time within which a healed group must be one, and blocks
-	// and messages must have come to an end. Zero leaves L1, L3 and L5 out.
+	// Bound is the time within which a healed group must be one, and blocks,
+	// messages and transfers must have come to an end. Zero leaves L1, L3, L5
+	// and L7 out.
 	Bound time.Duration
 
 	// Max bounds the violations that are kept; the others are counted. Zero

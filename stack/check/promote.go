@@ -67,6 +67,10 @@ func (c *Checker) promoted(p *proc, tv, prev *trace.View, v *view, rank int) {
 	default:
 		s.grade = unearned
 		x.reign = &reign{root: true}
+		if prev.State == trace.ServerXfer && !tv.SourcesLost {
+			e := trace.Event{P: p.id, Kind: trace.ViewEvent, View: tv}
+			c.local("CS15", p, &e, "a transfer that is not done ends without lost sources")
+		}
 	}
 	if tv.State == trace.BecomingServer || x.wasServer && s.grade == notServer {
 		x.started, x.done = false, false // demoted

@@ -38,6 +38,13 @@ func (c *Checker) partition(p *proc, e *trace.Event) {
 	if len(role) < len(v.Members) {
 		c.local("CS1", p, e, "view %s has members without a role", v.ID)
 	}
+	for _, l := range [][]wire.Endpoint{v.Servers, v.XferServers, v.Clients} {
+		if !slices.IsSortedFunc(l, func(a, b wire.Endpoint) int {
+			return slices.Index(v.Members, a) - slices.Index(v.Members, b)
+		}) {
+			c.local("CS4", p, e, "list %v of view %s is not in rank order", l, v.ID)
+		}
+	}
 	if (len(v.XferServers) == 0) != (v.ViewType == trace.NoXfer) {
 		c.local("CS5", p, e, "view %s has type %s and transferring servers %v", v.ID,
 			v.ViewType, v.XferServers)

@@ -62,9 +62,9 @@ type table struct {
 
 // get is the index of message n, or -1.
 func (t *table) get(n uint64) int32 {
-	if off := n - t.base; off < uint64(len(t.dense)) {
+	if off := n - t.base; off < uint64(len(t.dense)) && t.dense[off] > 0 {
 		return t.dense[off] - 1
-	}
+	} // else it may have come before dense had grown that far
 	if i, ok := t.sparse[n]; ok {
 		return i
 	}

@@ -124,6 +124,7 @@ func Properties() []Property {
 		{"L1", "one view after healing"},
 		{"L3", "delivery terminates"},
 		{"L5", "blocks end"},
+		{"L7", "transfers end"},
 		{"CS1", "roles partition the members"},
 		{"CS2", "agreement on roles"},
 		{"CS3", "differences to the own previous view"},
