@@ -2,8 +2,10 @@ package udp
 
 import (
 	"fmt"
+	"os"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -23,6 +25,8 @@ type native struct {
 
 	// Waiting. Whoever calls wake writes the eventfd only when the loop sleeps.
 	ep, ev   int
+	epFile   *os.File        // owns ep
+	epConn   syscall.RawConn // for long waits; nil if there are none
 	events   [4]unix.EpollEvent
 	wait64   func(ep int, ev []unix.EpollEvent, ns int64) (int, unix.Errno)
 	evMu     sync.Mutex // guards ev between a wake and the close
@@ -165,7 +169,14 @@ func (n *native) closeFDs() error {
 	n.evMu.Lock()
 	defer n.evMu.Unlock()
 	var first error
-	for _, fd := range []*int{&n.uni.fd, &n.mc.fd, &n.co.fd, &n.ep, &n.ev} {
+	if n.epFile != nil {
+		first = n.epFile.Close()
+		n.epFile, n.epConn = nil, nil
+	} else if n.ep >= 0 {
+		first = unix.Close(n.ep)
+	}
+	n.ep = -1
+	for _, fd := range []*int{&n.uni.fd, &n.mc.fd, &n.co.fd, &n.ev} {
 		if *fd < 0 {
 			continue
 		}
