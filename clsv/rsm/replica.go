@@ -1,0 +1,364 @@
+package rsm
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"maestro/clsv"
+	"maestro/clsv/csx"
+	"maestro/clsv/once"
+)
+
+// Replica is one member of the service: a server, with a machine, or a client.
+// All methods may be called from any goroutine and from within callbacks; those
+// that wait return clsv.ErrWouldDeadlock there.
+type Replica[C, R any] struct {
+	*csx.Member
+	o Options[C, R]
+
+	// The state; with the machine, of callbacks, or of StateTransfer while have
+	// is not set.
+	applied *clsv.View // the view that what is being applied belongs to
+	table   *once.Table
+	hash    uint64 // of all that has been applied
+	next    *restored
+
+	mu   sync.Mutex // never held while calling the handler or the member
+	view *clsv.View
+	have bool // this member has the state
+	busy bool // it is getting it
+	proposer[C, R]
+}
+
+// restored is the state beside the machine, got and not yet in use.
+type restored struct {
+	table *once.Table
+	hash  uint64
+	event Event
+}
+
+// handler is a Replica as its member sees it.
+type handler[C, R any] struct{ r *Replica[C, R] }
+
+type exchanger[C, R any] struct {
+	handler[C, R]
+	clsv.Exchanger
+}
+
+func (h handler[C, R]) Block()                   { h.r.o.Handler.Block() }
+func (h handler[C, R]) Degraded(d clsv.Degraded) { h.r.o.Handler.Degraded(d) }
+
+func (h handler[C, R]) ReceiveCast(e clsv.Endpoint, msg []byte) {
+	h.r.o.Handler.ReceiveCast(e, msg)
+}
+
+func (h handler[C, R]) ReceiveLsend(e clsv.Endpoint, msg []byte) {
+	h.r.o.Handler.ReceiveLsend(e, msg)
+}
+
+// Dropped passes on what is the application's: commands are sent again.
+func (h handler[C, R]) Dropped(d clsv.Dropped) {
+	if d.Kind != clsv.Scast {
+		h.r.o.Handler.Dropped(d)
+	}
+}
+
+// Ready reports whether this member can serve: it is in a view, and has the
+// state if it is a server.
+func (r *Replica[C, R]) Ready() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.view == nil {
+		return false
+	}
+	return r.view.MyMbrshipType == clsv.Client || r.have && r.view.State == clsv.ServerNormal
+}
+
+// StateHash shows the state to traces.
+func (h handler[C, R]) StateHash() uint64 {
+	r := h.r
+	if !r.has() {
+		return 0
+	}
+	x := r.hash
+	if m, ok := r.o.Machine.(interface{ Hash() uint64 }); ok {
+		x = x*0x9e3779b97f4a7c15 ^ m.Hash()
+	}
+	return max(x, 1)
+}
+
+func (r *Replica[C, R]) has() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.have
+}
+
+// AcceptedView begins a view.
+func (h handler[C, R]) AcceptedView(v *clsv.View, viewMsg []byte) {
+	r := h.r
+	r.mu.Lock()
+	r.view = v
+	found := v.State == clsv.ServerNormal && !r.have && !r.busy
+	switch {
+	case v.StartXfer:
+		r.have, r.busy, r.next = false, true, nil
+	case v.State == clsv.BecomingServer:
+		r.have, r.busy, r.next = false, false, nil
+	case found:
+		r.have = true
+	}
+	if found {
+		r.table, r.hash = once.New(r.o.Limits), 1
+	}
+	r.applied = v
+	r.mu.Unlock()
+	r.o.Handler.AcceptedView(v, viewMsg)
+	if found {
+		r.o.Notify(Event{What: Founded})
+	}
+	r.entered(v)
+}
+
+// Replay begins a view in what was held back while the state came. The first
+// time the state is there.
+func (h handler[C, R]) Replay(v *clsv.View) {
+	r := h.r
+	r.applied = v
+	if r.next == nil {
+		return
+	}
+	r.table, r.hash = r.next.table, r.next.hash
+	e := r.next.event
+	r.next = nil
+	r.mu.Lock()
+	r.have, r.busy = true, false
+	r.mu.Unlock()
+	r.o.Notify(e)
+}
+
+// StateTransfer gets the state.
+func (h handler[C, R]) StateTransfer(ctx context.Context, x *csx.Transfer) {
+	r := h.r
+	before := r.Member.Stats()
+	_ = r.Post(func() { r.o.Notify(Event{What: Transferring, Source: x.Source()}) })
+	var got *restored
+	err := x.Load(ctx, func(in io.Reader) (err error) {
+		got, err = r.restore(in)
+		return err
+	})
+	after := r.Member.Stats()
+	if err == nil {
+		got.event.Source, got.event.Bytes = x.Source(), after.BytesIn-before.BytesIn
+		got.event.Held = after.Held - before.Held
+		_ = r.Post(func() { r.take(got, x) })
+		return
+	}
+	if r.lost(x) || ctx.Err() == nil {
+		_ = r.Post(func() { r.o.Notify(Event{What: Failed, Err: err}) })
+		_ = r.StartLeave()
+	}
+}
+
+// lost reports whether this server has become a normal one without the state.
+func (r *Replica[C, R]) lost(x *csx.Transfer) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.busy && r.view != nil && r.view.State == clsv.ServerNormal && x.Current()
+}
+
+// take has the state that has come be the one to go on with. It is a callback.
+func (r *Replica[C, R]) take(got *restored, x *csx.Transfer) {
+	if !x.Current() {
+		return
+	}
+	got.event.What = Restored
+	r.next = got
+	if x.Done() != nil {
+		got.event.What = Promoted
+	}
+}
+
+// Snapshot is the state at the beginning of a view.
+func (h handler[C, R]) Snapshot(*clsv.View) io.WriterTo {
+	r := h.r
+	if !r.has() {
+		return nil
+	}
+	t := r.table.AppendSnapshot(nil)
+	head := binary.LittleEndian.AppendUint64([]byte{snapshotVersion}, r.hash)
+	head = append(binary.AppendUvarint(head, uint64(len(t))), t...)
+	return csx.Prefixed(head, r.o.Machine.Snapshot())
+}
+
+// A snapshot is: version (byte) | hash (8 bytes) | length | table | machine.
+const (
+	snapshotVersion = 1
+	maxTable        = 1 << 30
+)
+
+// restore reads a snapshot.
+func (r *Replica[C, R]) restore(in io.Reader) (*restored, error) {
+	var head [9]byte
+	if _, err := io.ReadFull(in, head[:]); err != nil {
+		return nil, err
+	}
+	n, err := binary.ReadUvarint(byteReader{in})
+	if err != nil {
+		return nil, err
+	}
+	if head[0] != snapshotVersion || n > maxTable {
+		return nil, fmt.Errorf("%w snapshot", errFormat)
+	}
+	b, err := io.ReadAll(io.LimitReader(in, int64(n)))
+	if err != nil {
+		return nil, err
+	}
+	got := &restored{table: once.New(r.o.Limits), hash: binary.LittleEndian.Uint64(head[1:])}
+	if err := got.table.Restore(b); err != nil {
+		return nil, err
+	}
+	return got, r.o.Machine.Restore(in)
+}
+
+// byteReader reads single bytes.
+type byteReader struct{ io.Reader }
+
+func (r byteReader) ReadByte() (byte, error) {
+	var b [1]byte
+	_, err := io.ReadFull(r, b[:])
+	return b[0], err
+}
+
+// AskState is not used.
+func (h handler[C, R]) AskState(context.Context, clsv.Endpoint, []byte) (io.WriterTo, error) {
+	return nil, nil
+}
+
+// ReceiveScast applies a command.
+func (h handler[C, R]) ReceiveScast(origin clsv.Endpoint, msg []byte) {
+	r := h.r
+	if !r.has() || len(msg) == 0 || msg[0] != tagCommand {
+		return // a client that was addressed, or a stranger
+	}
+	id, rest, err := once.ParseID(msg[1:])
+	if err != nil || len(rest) == 0 {
+		return
+	}
+	reply := r.apply(id, msg, rest)
+	r.answer(origin, id, reply)
+}
+
+// apply carries a command out, unless it has been, and returns the reply.
+func (r *Replica[C, R]) apply(id once.ID, msg, rest []byte) []byte {
+	if !r.applied.Primary {
+		return []byte{byte(statusNoQuorum)}
+	}
+	reply, err := r.table.Do(id, func() []byte {
+		reply := r.execute(op(rest[0]), rest[1:])
+		d := xxhash.NewWithSeed(r.hash)
+		_, _ = d.Write(msg)
+		_, _ = d.Write(reply)
+		r.hash = d.Sum64()
+		return reply
+	})
+	if err != nil {
+		return []byte{byte(statusForgotten)}
+	}
+	return reply
+}
+
+func (r *Replica[C, R]) execute(what op, command []byte) []byte {
+	ok := []byte{byte(statusOK)}
+	if what == opBarrier {
+		return ok
+	}
+	c, err := r.o.Command.Parse(command)
+	if err != nil {
+		return []byte{byte(statusBad)}
+	}
+	reply, err := r.o.Result.Append(ok, r.o.Machine.Apply(c))
+	if err != nil {
+		return []byte{byte(statusBad)}
+	}
+	return reply
+}
+
+// witness is the server that tells a member that its command has been applied,
+// zero if there is none: the first that is not itself.
+func witness(v *clsv.View, origin clsv.Endpoint) clsv.Endpoint {
+	for _, s := range v.Servers[:min(len(v.Servers), 2)] {
+		if s != origin {
+			return s
+		}
+	}
+	return clsv.Endpoint{}
+}
+
+// answer tells who has proposed a command, if that is this member or expects it
+// from this one.
+func (r *Replica[C, R]) answer(origin clsv.Endpoint, id once.ID, reply []byte) {
+	r.mu.Lock()
+	v := r.view
+	mine := r.client != nil && id.Client == r.identity
+	first := v != nil && v.State == clsv.ServerNormal && witness(v, origin) == v.Me
+	r.mu.Unlock()
+	if mine {
+		r.complete(true, brief(id.Client), id.Number, r.table.Clock(), reply)
+	} else if first {
+		b := binary.LittleEndian.AppendUint32([]byte{0, tagReply}, brief(id.Client))
+		b = binary.AppendUvarint(b, id.Number)
+		b = binary.AppendUvarint(b, r.table.Clock())
+		_, _ = r.TrySend(origin, append(b, reply...), clsv.MsgOptions{Safety: clsv.Safe})
+	}
+}
+
+// ReceiveSend takes replies.
+func (h handler[C, R]) ReceiveSend(e clsv.Endpoint, msg []byte) {
+	if len(msg) < 2 || msg[0] != 0 {
+		h.r.o.Handler.ReceiveSend(e, msg)
+		return
+	}
+	if msg[1] != tagReply || len(msg) < 6 {
+		return
+	}
+	who, b := binary.LittleEndian.Uint32(msg[2:]), msg[6:]
+	number, n := binary.Uvarint(b)
+	if n <= 0 {
+		return
+	}
+	clock, k := binary.Uvarint(b[n:])
+	if k <= 0 || len(b) == n+k {
+		return
+	}
+	h.r.complete(false, who, number, clock, b[n+k:])
+}
+
+// Heartbeat tries again what has got no answer.
+func (h handler[C, R]) Heartbeat(since time.Duration) {
+	r := h.r
+	r.beaten()
+	r.mu.Lock()
+	retry := r.view != nil && r.view.State == clsv.BecomingServer
+	r.mu.Unlock()
+	if retry {
+		_ = r.RetryTransfer() // not given up, then, or too late
+	}
+	r.o.Handler.Heartbeat(since)
+}
+
+// Exit ends everything that waits.
+func (h handler[C, R]) Exit(err error) {
+	r := h.r
+	r.mu.Lock()
+	r.view, r.have, r.busy = nil, false, false
+	r.mu.Unlock()
+	r.next = nil
+	r.ended()
+	r.o.Handler.Exit(err)
+}
