@@ -138,6 +138,8 @@ func (c *core) sentUrgent(u *urgent, err error) {
 	case err != nil:
 	case u.kind == kindViewMsg && c.opts.NoLocal:
 		c.agreed(0, u.data)
+	case u.kind == kindInstalled && c.opts.NoLocal:
+		c.installed(c.cur.view.Rank)
 	}
 }
 

@@ -3,6 +3,7 @@ package clsv_test
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"maestro/clsv"
 )
@@ -17,7 +18,9 @@ func g0(t *testing.T) *lab {
 	return l
 }
 
-func TestCJ01(t *testing.T) {
+func TestCJ01(t *testing.T) { both(t, cj01) }
+
+func cj01(t *testing.T) {
 	l := g0(t)
 	l.join("X", client)
 	l.expect("A", "block", "view M=[K A c X] +M=[X] S=[K A] C=[c X] +C=[X] type=none sc=K osc=K "+
@@ -26,7 +29,9 @@ func TestCJ01(t *testing.T) {
 		"sc=K osc= sr=-1/-1 client<-joining")
 }
 
-func TestCJ02(t *testing.T) {
+func TestCJ02(t *testing.T) { both(t, cj02) }
+
+func cj02(t *testing.T) {
 	l := newLab(t)
 	x := l.join("X", clsv.Options{})
 	if v := x.last(); v.MyMbrshipType != clsv.Client || v.MyXferType != clsv.NoXfer {
@@ -37,7 +42,9 @@ func TestCJ02(t *testing.T) {
 	}
 }
 
-func TestCJ04(t *testing.T) {
+func TestCJ04(t *testing.T) { both(t, cj04) }
+
+func cj04(t *testing.T) {
 	l := g0(t)
 	l.join("X", server(clsv.NoXfer))
 	l.expect("X", "view M=[K A c X] +M=[K A c X] S=[K A X] +S=[K A X] C=[c] +C=[c] type=none "+
@@ -45,7 +52,9 @@ func TestCJ04(t *testing.T) {
 	l.expect("c", "block", "view M=[K A c X] +M=[X] S=[K A X] +S=[X] C=[c] type=none sc=K")
 }
 
-func TestCJ05(t *testing.T) {
+func TestCJ05(t *testing.T) { both(t, cj05) }
+
+func cj05(t *testing.T) {
 	for _, x := range []clsv.Xfer{clsv.FreeXfer, clsv.ProtectedXfer, clsv.AtomicXfer} {
 		t.Run(x.String(), func(t *testing.T) {
 			l := g0(t)
@@ -55,7 +64,7 @@ func TestCJ05(t *testing.T) {
 				t.Errorf("state %v", s)
 			}
 			l.settle()
-			l.c.Run(50 * ms)
+			l.run(50 * ms)
 			ty := fmt.Sprint("type=", x)
 			l.expect("X", "view M=[K A c X] +M=[K A c X] S=[K A] +S=[K A] T=[X] +T=[X] C=[c] "+
 				"+C=[c] xfer<-joining sr=-1/-1 startXfer "+ty, "block",
@@ -70,7 +79,9 @@ func TestCJ05(t *testing.T) {
 	}
 }
 
-func TestCJ07(t *testing.T) {
+func TestCJ07(t *testing.T) { both(t, cj07) }
+
+func cj07(t *testing.T) {
 	l := g0(t)
 	l.cast("K", "before")
 	l.join("X", server(clsv.FreeXfer))
@@ -79,13 +90,16 @@ func TestCJ07(t *testing.T) {
 		_, err := l.r[n].m.TryScast([]byte(n + "2"))
 		l.ok(err)
 	}
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
+	l.soon(func() bool { return len(l.r["X"].got) == 6 })
 	if got := len(l.r["X"].got); got != 6 {
 		t.Errorf("X got %v", l.r["X"].got)
 	}
 }
 
-func TestCJ08(t *testing.T) {
+func TestCJ08(t *testing.T) { both(t, cj08) }
+
+func cj08(t *testing.T) {
 	l := newLab(t)
 	l.join("K", clsv.Options{Xfer: clsv.AtomicXfer})
 	l.join("X", server(clsv.ProtectedXfer))
@@ -97,7 +111,9 @@ func TestCJ08(t *testing.T) {
 	}
 }
 
-func TestCJ10(t *testing.T) {
+func TestCJ10(t *testing.T) { both(t, cj10) }
+
+func cj10(t *testing.T) {
 	l := newLab(t)
 	l.join("k", client)
 	l.join("c", client)
@@ -108,13 +124,15 @@ func TestCJ10(t *testing.T) {
 	l.expect("k", "block", "view M=[k c X] +M=[X] S=[X] +S=[X] C=[k c] type=none sc=X osc=")
 }
 
-func TestCJ11(t *testing.T) {
+func TestCJ11(t *testing.T) { both(t, cj11) }
+
+func cj11(t *testing.T) {
 	l := newLab(t)
 	l.join("k", client)
 	l.join("c", client)
 	l.start("X", server(clsv.AtomicXfer))
 	l.start("Y", server(clsv.AtomicXfer))
-	l.until(func() bool { return len(l.live()) == 4 && l.c.Settled(0, l.live()...) })
+	l.until(func() bool { return len(l.live()) == 4 && l.settled(l.live()...) })
 	first, second := "X", "Y"
 	if l.r["X"].last().State == clsv.ServerXfer {
 		first, second = second, first
@@ -127,7 +145,9 @@ func TestCJ11(t *testing.T) {
 	l.until(func() bool { return l.r[second].m.State() == clsv.ServerNormal })
 }
 
-func TestCJ13and14(t *testing.T) {
+func TestCJ13and14(t *testing.T) { both(t, cj13and14) }
+
+func cj13and14(t *testing.T) {
 	l := g0(t)
 	l.join("X", server(clsv.FreeXfer))
 	l.join("Y", server(clsv.AtomicXfer))
@@ -136,7 +156,7 @@ func TestCJ13and14(t *testing.T) {
 	if sv := l.cast("c", "later"); !sv.Next {
 		t.Error("it is not delayed")
 	}
-	l.c.Run(50 * ms)
+	l.run(50 * ms)
 	l.got("A")
 	l.ok(l.r["Y"].m.XferDone())
 	l.settle()
@@ -144,7 +164,9 @@ func TestCJ13and14(t *testing.T) {
 	l.got("A", "c:later")
 }
 
-func TestCJ16(t *testing.T) {
+func TestCJ16(t *testing.T) { both(t, cj16) }
+
+func cj16(t *testing.T) {
 	l := g0(t)
 	l.join("X", server(clsv.AtomicXfer))
 	l.mark()
@@ -169,7 +191,9 @@ func TestCJ17(t *testing.T) {
 	l.expect("B", "block", "view M=[B C] S=[B C] +S=[B] -T=[B] sc=B osc=C sr=0/-1")
 }
 
-func TestCJ19(t *testing.T) {
+func TestCJ19(t *testing.T) { both(t, cj19) }
+
+func cj19(t *testing.T) {
 	l := g0(t)
 	l.ok(l.r["A"].m.Leave(bg))
 	l.settle()
@@ -205,17 +229,19 @@ func TestCJ20to23(t *testing.T) {
 	}
 }
 
-func TestCJ25(t *testing.T) {
+func TestCJ25(t *testing.T) { both(t, cj25) }
+
+func cj25(t *testing.T) {
 	l := g0(t)
 	const n = 16
 	for i := range n {
 		r := l.add(fmt.Sprint("s", i), server(clsv.FreeXfer))
 		r.onView = func(v *clsv.View) {
 			if v.StartXfer {
-				l.c.World.After(ms, func() { _ = r.m.XferDone() })
+				l.after(ms, func() { _ = r.m.XferDone() })
 			}
 		}
-		l.c.World.After(ms*20/n*1, func() { l.ok(r.m.StartJoin()) })
+		l.after(20*ms*time.Duration(i)/n, func() { l.ok(r.m.StartJoin()) })
 	}
 	l.until(func() bool {
 		v := l.r["K"].last()
@@ -227,22 +253,28 @@ func TestCJ25(t *testing.T) {
 	}
 }
 
-func TestCJ26(t *testing.T) {
+func TestCJ26(t *testing.T) { both(t, cj26) }
+
+func cj26(t *testing.T) {
 	l := g0(t)
 	x := l.join("X", server(clsv.AtomicXfer))
 	l.ok(x.m.AskState(l.id("A"), []byte("p")))
+	l.asked("A")
 	l.mark()
 	l.join("d", client)
 	l.expect("X", "block",
 		"view M=[K A c X d] +M=[d] S=[K A] T=[X] C=[c d] +C=[d] xfer<-xfer type=atomic")
 	l.ok(l.r["A"].m.SendState(l.id("X"), []byte("s")))
-	l.c.Run(ms)
+	l.run(ms)
+	l.soon(func() bool { return len(l.r["X"].lines) == 3 })
 	if n := len(l.r["X"].lines); n != 3 || l.r["X"].lines[2] != "state A s" {
 		t.Error("no state")
 	}
 }
 
-func TestCJ28(t *testing.T) {
+func TestCJ28(t *testing.T) { both(t, cj28) }
+
+func cj28(t *testing.T) {
 	l := g0(t)
 	x := l.normal("X", clsv.AtomicXfer)
 	l.ok(x.m.Leave(bg))
@@ -252,13 +284,15 @@ func TestCJ28(t *testing.T) {
 	l.expect("X", "view M=[K A c X] +M=[K A c X] S=[K A] +S=[K A] T=[X] +T=[X] C=[c] +C=[c] "+
 		"xfer<-joining sr=-1/-1 startXfer")
 	l.ok(x.m.XferDone())
-	l.settle()
+	l.soon(func() bool { return x.m.State() == clsv.ServerNormal })
 	if x.m.State() != clsv.ServerNormal {
 		t.Error(x.last())
 	}
 }
 
-func TestCJ29(t *testing.T) {
+func TestCJ29(t *testing.T) { both(t, cj29) }
+
+func cj29(t *testing.T) {
 	l := newLab(t)
 	l.exchange("K", "", "v", server(clsv.FreeXfer))
 	l.ok(l.r["K"].m.StartJoin())

@@ -81,12 +81,15 @@ type attr struct {
 	// done and expired say that the transfer of place is complete, or over its
 	// deadline.
 	done, expired bool
-	idle          bool   // does not want to be a server for the time being
-	progress      uint64 // bytes of state received in this transfer
-	version       uint64 // of its state
+	// untold says that the view that ends had lost its sources, and that the
+	// application will not hear of it, unless its view message is still to come.
+	untold   bool
+	idle     bool   // does not want to be a server for the time being
+	progress uint64 // bytes of state received in this transfer
+	version  uint64 // of its state
 	// kept is, of a server that has lost its place and does not know it yet,
 	// since it has not accepted the view, the lineage of the state that it still
-	// serves.
+	// serves; unless the view message is still to come.
 	kept uint64
 }
 
@@ -97,6 +100,7 @@ const (
 	attrExpired
 	attrIdle
 	attrKept
+	attrUntold
 )
 
 func bit(b bool, mask byte) byte {
@@ -113,7 +117,8 @@ func bit(b bool, mask byte) byte {
 // the last if the flag is set.
 func (a *attr) append(b []byte) []byte {
 	b = append(b, codecVersion, bit(a.role == Server, attrServer)|bit(a.done, attrDone)|
-		bit(a.expired, attrExpired)|bit(a.idle, attrIdle)|bit(a.kept != 0, attrKept),
+		bit(a.expired, attrExpired)|bit(a.idle, attrIdle)|bit(a.kept != 0, attrKept)|
+		bit(a.untold, attrUntold),
 		byte(a.place.list)|byte(a.place.xfer)<<2)
 	b = binary.AppendUvarint(b, a.place.since)
 	b = binary.AppendUvarint(b, a.progress)
@@ -129,7 +134,7 @@ func (a *attr) parse(b []byte) bool {
 	c := cursor{b: b}
 	v, flags, p := c.u8(), c.u8(), c.u8()
 	*a = attr{done: flags&attrDone != 0, expired: flags&attrExpired != 0,
-		idle:  flags&attrIdle != 0,
+		idle: flags&attrIdle != 0, untold: flags&attrUntold != 0,
 		place: place{list: list(p & 3), xfer: Xfer(p >> 2), since: c.uvarint()}}
 	if flags&attrServer != 0 {
 		a.role = Server

@@ -55,6 +55,8 @@ type party struct {
 	roles roles
 	// had says that it had normal servers, of which perhaps none goes on.
 	had bool
+	// entered says that the members' applications accept it before the next.
+	entered bool
 }
 
 // joint is a member of the next view and where it comes from.
@@ -96,6 +98,7 @@ func (c *composer) read(p *stack.Proposal) ([]party, []joint) {
 			q.roles.parse(in.Extra, -1)
 		}
 		q.had = q.roles.count(inServers) > 0
+		q.entered = in.Begun // with its view message, if there is one
 		q.Lineage, q.Whole = q.roles.lineage, !q.roles.tainted
 		q.Primary = !in.Private && (c.quorum == 0 || len(q.roles.places) >= c.quorum)
 		for _, m := range in.Members {
@@ -113,7 +116,11 @@ func (c *composer) read(p *stack.Proposal) ([]party, []joint) {
 	}
 	joints := make([]joint, len(p.Next.Members))
 	for i := range joints {
-		joints[i] = found[p.Next.Members[i].ID]
+		j := &joints[i]
+		*j = found[p.Next.Members[i].ID]
+		if j.known && parties[j.party].entered {
+			j.kept, j.untold = 0, false // its application hears of the view in time
+		}
 	}
 	return parties, joints
 }
@@ -136,6 +143,9 @@ func (c *composer) roles(id ViewID, parties []party, joints []joint) roles {
 	}
 	if win < 0 {
 		c.begin(id, &r, parties, joints)
+	}
+	for i := range joints {
+		r.lost = r.lost || joints[i].untold && (win < 0 || joints[i].party == win)
 	}
 	return r
 }

@@ -168,6 +168,7 @@ func (c *core) View(epoch uint64, v *stack.View) {
 	default:
 		c.enter(in, nil)
 	}
+	c.announce(in)
 	if in.me.list == inXfer && c.wants() {
 		c.todo |= doRequest
 	}
@@ -183,7 +184,7 @@ func (c *core) renounce() {
 		case it.op == opAccept:
 			entered = true
 			it.ev.in.entered = false
-		case !entered || it.op == opDropped || it.op == opHeartbeat:
+		case !entered || it.op == opDropped || it.op == opHeartbeat || it.op == opCall:
 			kept = append(kept, it)
 			continue
 		case it.op == opBlock && it.ev.in == c.cur:
@@ -214,10 +215,15 @@ func (c *core) skip(in *intake) {
 // enter queues the acceptance of the group's view, and what has been held back
 // for it.
 func (c *core) enter(in *intake, viewMsg []byte) {
-	in.entered = true
+	in.entered, in.viewMsg = true, viewMsg
 	c.push(item{op: opAccept, ev: &event{in: in, data: viewMsg}})
-	c.in = append(c.in, in.held...)
-	in.held = nil
+	switch {
+	case in.prime:
+		c.admit(in)
+	case c.flows(in):
+		c.in = append(c.in, in.held...)
+		in.held = nil
+	}
 }
 
 // endView finishes the group's view: its Block is due at the latest now, and if
@@ -228,6 +234,9 @@ func (c *core) endView() {
 		return
 	}
 	if in.entered {
+		if !c.flows(in) {
+			c.skip(in)
+		}
 		c.block(in)
 		return
 	}

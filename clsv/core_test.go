@@ -91,6 +91,7 @@ func (d *direct) Do(f func(g *stack.Group)) {
 }
 
 func (d *direct) Wait(context.Context, <-chan struct{}, time.Duration) error { return nil }
+func (d *direct) Go(f func())                                                { go f() }
 func (d *direct) Close() error                                               { return nil }
 
 // alone makes a member that is the only one of its group.

@@ -85,6 +85,8 @@
 //     receives, and when it has the snapshot, applies the backlog to it, and
 //     calls XferDone.
 //
+// Package csx does all of that, package rsm makes a replicated machine of it.
+//
 // If snapshots are dear, a normal server can answer with its current state and
 // let the newcomer tell by message numbers of its own what that contains.
 //

@@ -17,6 +17,7 @@ var (
 	ErrNotServer       = errors.New("not a normal server")
 	ErrNotTransferring = errors.New("not transferring, or has not asked")
 	ErrNotInTransfer   = errors.New("no transfer is running")
+	ErrOtherView       = errors.New("not in the view that the message is for")
 	ErrNotCoordinator  = errors.New("not the coordinator")
 	ErrSelf            = errors.New("is this member itself")
 	ErrTooLarge        = errors.New("message too large")

@@ -115,7 +115,7 @@ func (c *core) internal(in *intake, kind uint8, it *item) bool {
 	if c.leaving && kind <= kindViewMsg {
 		return false
 	}
-	if it.sends != (kind != kindViewMsg) {
+	if it.sends != (kind != kindViewMsg && kind != kindInstalled) {
 		c.stats.Malformed++
 		return false
 	}
@@ -128,6 +128,8 @@ func (c *core) internal(in *intake, kind uint8, it *item) bool {
 		c.collect(in, from, bytes.Clone(it.data))
 	case kindViewMsg:
 		c.agreed(from, it.data)
+	case kindInstalled:
+		c.installed(from)
 	case kindRequest:
 		if in.view.Rank == 0 {
 			c.requested()
@@ -168,6 +170,7 @@ func (c *core) build(in *intake) *View {
 			v.Servers = append(v.Servers, e)
 		case inXfer:
 			v.XferServers = append(v.XferServers, e)
+			v.XferStarts = append(v.XferStarts, p.since)
 		default:
 			v.Clients = append(v.Clients, e)
 		}
@@ -231,6 +234,7 @@ func (c *core) accept(ev *event) {
 	c.opts.Logger.Info("view", "group", v.Group, "member", c.self.String(), "view", v.ID.String(),
 		"members", len(v.Members), "servers", len(v.Servers), "transferring",
 		len(v.XferServers), "state", v.State.String())
+	c.late()
 	c.release()
 	if in == c.cur && in.me.list == inClients && c.wants() {
 		c.todo |= doRequest

@@ -29,6 +29,11 @@ func TestGM25(t *testing.T) {
 	if s.Stack.OtherView+s.Stack.Duplicates == 0 {
 		t.Error("nothing was counted")
 	}
+	for _, n := range []string{"A", "B", "C"} { // nothing is lost here
+		if s, _ := l.r[n].m.Stats(); s.Stack.NaksOut > 20 || s.Stack.Malformed > 0 {
+			t.Errorf("%s asked %d times for what it had", n, s.Stack.NaksOut)
+		}
+	}
 }
 
 func TestGM26(t *testing.T) {

@@ -17,6 +17,7 @@ func (c *core) Attr() []byte {
 	}
 	if in := c.cur; in != nil {
 		a.place.list, a.place.since = in.me.list, in.me.since
+		a.untold = in.roles.lost && !in.entered
 		// Who has lost its place gets it back when the application knows.
 		a.idle = a.idle || in.me.list == inClients && c.app != in
 		if !c.versioned {
@@ -25,7 +26,7 @@ func (c *core) Attr() []byte {
 		if in.me.list == inXfer {
 			c.attrXfer(&a)
 		}
-		if c.app != nil && c.view.State == ServerNormal && in.me.list != inServers {
+		if !in.entered && c.app != nil && c.view.State == ServerNormal && in.me.list != inServers {
 			a.kept, a.version = c.app.roles.lineage, c.appVersion()
 		}
 	}

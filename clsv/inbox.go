@@ -9,6 +9,7 @@ import (
 
 	"maestro/stack"
 	"maestro/stack/trace"
+	"maestro/wire"
 )
 
 // inbox is the callbacks that wait and those that are being run.
@@ -21,6 +22,7 @@ type inbox struct {
 	running bool
 	beating bool    // a heartbeat waits
 	failure error   // a panic; used by Run
+	one     item    // of a batch; used by Run
 	touched []int32 // streams; used by Done
 }
 
@@ -34,29 +36,101 @@ func (c *core) Deliver(epoch uint64, m *stack.Msg) {
 	}
 	s := &in.streams[m.Stream]
 	s.seen = m.Seq
-	it := item{sends: !m.Multicast(), from: int32(m.From), stream: int32(m.Stream), seq: m.Seq,
-		data: m.Data, buf: m.Buf}
-	var keep bool
-	if m.Kind < kindUser {
-		keep = c.receive(in, m.Kind, &it)
+	if m.Count > 0 {
+		c.batched(in, m)
 	} else {
-		keep = c.internal(in, m.Kind, &it)
+		c.single(in, m, m.Kind, m.Data)
 	}
-	if !keep || c.leaving && !in.entered {
-		if s.waiting == 0 {
-			c.group.Consumed(epoch, m.Stream, m.Seq)
-		}
+	if s.waiting == 0 {
+		c.group.Consumed(epoch, m.Stream, m.Seq)
+	}
+}
+
+// single takes one message.
+func (c *core) single(in *intake, m *stack.Msg, kind uint8, data []byte) {
+	it := itemOf(m, data)
+	take := c.receive
+	if kind >= kindUser {
+		take = c.internal
+	}
+	if take(in, kind, &it) {
+		c.enqueue(in, &it)
+	}
+}
+
+// enqueue queues what came in a view.
+func (c *core) enqueue(in *intake, it *item) {
+	if c.leaving && !in.entered {
 		return
 	}
-	s.waiting++
+	in.streams[it.stream].waiting++
 	if it.buf != nil {
 		it.buf.Keep()
 	}
-	if in.entered {
-		c.push(it)
+	if c.flows(in) {
+		c.push(*it)
 	} else {
-		in.held = append(in.held, it)
+		in.held = append(in.held, *it)
 	}
+}
+
+// maxItem bounds how many messages one item stands for, so that what a slow
+// handler has consumed is told now and then.
+const maxItem = 64
+
+// batched takes a batch. Runs of messages that are for this member without more
+// ado stay together.
+func (c *core) batched(in *intake, m *stack.Msg) {
+	run := m.Data
+	n := 0
+	for f := wire.Frames(m.Data); ; {
+		before := len(f)
+		kind, data, ok := f.Next()
+		mine := ok && n < maxItem && c.plain(in, kind, data, !m.Multicast())
+		if mine {
+			n++
+			continue
+		}
+		if n > 0 {
+			it := itemOf(m, run[:len(run)-before])
+			it.op, it.count = opBatch, int32(n)
+			c.enqueue(in, &it)
+		}
+		if !ok {
+			return
+		}
+		if n == maxItem {
+			run, n = run[len(run)-before:], 0
+			f = run
+			continue
+		}
+		c.single(in, m, kind, data)
+		run, n = f, 0
+	}
+}
+
+// plain reports whether a message is for the application whatever its head says
+// more, and counts it if it is.
+func (c *core) plain(in *intake, kind uint8, data []byte, sends bool) bool {
+	k, s := Kind(kind&3), Safety(kind>>2&3)
+	if kind&^kindNumbered >= kindListed || s > XferSafe || !s.allowed(in.typ) ||
+		c.opts.PrimaryOnly || (k == Send) != sends || k == Lsend ||
+		k == Scast && in.me.list == inClients {
+		return false
+	}
+	if kind&kindNumbered != 0 {
+		var h userHead
+		var ok bool
+		if data, ok = h.parse(kind, data, in.view.Rank); !ok {
+			return false
+		}
+	}
+	if k != Send {
+		in.applied++
+	}
+	c.stats.Received[k]++
+	c.stats.ReceivedBytes[k] += uint64(len(data))
+	return true
 }
 
 // receive decides whether a user's message is for this member, before anything
@@ -69,7 +143,7 @@ func (c *core) receive(in *intake, kind uint8, it *item) bool {
 	case !ok || (h.kind == Send) != it.sends:
 		c.stats.Malformed++
 		return false
-	case !h.safety.allowed(in.typ):
+	case !h.safety.allowed(in.typ), c.opts.PrimaryOnly && !c.candidate(in):
 		c.stats.Unsafe++
 		return false
 	case h.kind == Scast && in.me.list == inClients && !h.mine,
@@ -99,8 +173,9 @@ func (c *core) Take() bool {
 	}
 	q := c.in[c.head:]
 	n := 0
-	for n < len(q) && n < maxBatch {
+	for size := int32(0); n < len(q) && size < maxBatch; {
 		it := &q[n]
+		size += max(it.count, 1)
 		if it.op == opAccept {
 			if n > 0 {
 				break
@@ -130,6 +205,8 @@ func (c *core) prepare(it *item) bool {
 		}
 		it.ev.view = c.build(it.ev.in)
 		return true
+	case opPrimary:
+		c.begin(it.ev.in)
 	case opHeartbeat:
 		c.beating = false
 	}
@@ -173,6 +250,16 @@ func (c *core) call(it *item) {
 	switch it.op {
 	case opMessage:
 		c.deliver(it)
+	case opBatch:
+		c.one = *it // the queue may move meanwhile
+		for f := wire.Frames(it.data); ; {
+			kind, data, ok := f.Next()
+			if !ok {
+				return
+			}
+			c.one.data, _ = c.one.head.parse(kind, data, c.view.MyRank)
+			c.deliver(&c.one)
+		}
 	case opAsk:
 		c.callAsk(it)
 	case opState:
@@ -192,11 +279,18 @@ func (c *core) call(it *item) {
 		if ev.degraded != nil {
 			c.h.Degraded(*ev.degraded)
 		}
+		if ev.view.StartXfer {
+			c.do(func(*stack.Group) { c.toldSince = ev.in.me.since })
+		}
 		c.h.AcceptedView(ev.view, ev.data)
 	case opExit:
 		c.exit(ev.err)
 	case opDropped:
 		c.h.Dropped(ev.drop)
+	case opPrimary:
+		c.callPrimary(ev)
+	case opCall:
+		ev.call()
 	case opHeartbeat:
 		c.h.Heartbeat(time.Duration(c.batchAt.Sub(c.begun)))
 	}
@@ -280,7 +374,7 @@ func (c *core) Done() {
 // handled does what is due after a callback, also if it panicked.
 func (c *core) handled(it *item) {
 	switch it.op {
-	case opMessage, opAsk, opState:
+	case opMessage, opBatch, opAsk, opState:
 		s := &c.app.streams[it.stream]
 		s.waiting--
 		s.done = it.seq
@@ -299,22 +393,4 @@ func (c *core) handled(it *item) {
 	case opExit:
 		c.left(it.ev.err)
 	}
-}
-
-// consumed tells the group how far the application is.
-func (c *core) consumed() {
-	in := c.app
-	for _, n := range c.inbox.touched {
-		s := &in.streams[n]
-		s.touched = false
-		seq := s.done
-		if s.waiting == 0 {
-			seq = s.seen
-		}
-		if c.over {
-			continue
-		}
-		c.group.Consumed(in.epoch, int(n), seq)
-	}
-	c.inbox.touched = c.inbox.touched[:0]
 }

@@ -11,6 +11,7 @@ type op uint8
 const (
 	opNone op = iota
 	opMessage
+	opBatch // several messages, as frames
 	opAsk
 	opState
 	opBlock
@@ -20,6 +21,8 @@ const (
 	opExit
 	opDropped
 	opHeartbeat
+	opCall
+	opPrimary
 )
 
 // item is a callback that waits. Messages use the plain fields, the others ev.
@@ -28,12 +31,18 @@ type item struct {
 	sends  bool // the message came point to point
 	from   int32
 	stream int32 // of the group
+	count  int32 // messages that it stands for
 	head   userHead
 	seq    uint64 // segment that ends the message
 	xfer   uint64 // transfer that a state message belongs to
 	data   []byte
 	buf    *wire.Buf
 	ev     *event
+}
+
+func itemOf(m *stack.Msg, data []byte) item {
+	return item{sends: !m.Multicast(), from: int32(m.From), stream: int32(m.Stream), seq: m.Seq,
+		data: data, buf: m.Buf, count: 1}
 }
 
 // event is what rarer callbacks need.
@@ -45,6 +54,7 @@ type event struct {
 	data     []byte   // a view message or a state message, coming or going
 	drop     Dropped
 	err      error
+	call     func()
 }
 
 func (it *item) drop() {
@@ -56,20 +66,25 @@ func (it *item) drop() {
 
 // intake is what this member knows of one view of the group.
 type intake struct {
-	epoch    uint64
-	view     *stack.View
-	roles    roles
-	me       place
-	typ      Xfer
-	streams  []stream // the group's
-	applied  uint64   // messages received that may have changed the state
-	entered  bool     // its acceptance is queued, or past
-	blocking bool     // its Block is queued, or past
-	blocked  bool     // its Block has returned
-	stopping bool     // the group is about to leave it
-	requests int      // for a next view, at the coordinator
-	held     []item   // what came before it was entered
-	exchange *exchange
+	epoch     uint64
+	view      *stack.View
+	roles     roles
+	me        place
+	typ       Xfer
+	prime     bool   // with PrimaryOnly: a quorum has installed it
+	begun     bool   // its application is about to know that
+	here      []bool // who has, by rank; nil if it cannot become prime
+	announced int
+	viewMsg   []byte
+	streams   []stream // the group's
+	applied   uint64   // messages received that may have changed the state
+	entered   bool     // its acceptance is queued, or past
+	blocking  bool     // its Block is queued, or past
+	blocked   bool     // its Block has returned
+	stopping  bool     // the group is about to leave it
+	requests  int      // for a next view, at the coordinator
+	held      []item   // what came before it was entered
+	exchange  *exchange
 }
 
 // stream is how far the application is with what came from one member.
@@ -82,4 +97,22 @@ type stream struct {
 
 func newIntake(epoch uint64, v *stack.View) *intake {
 	return &intake{epoch: epoch, view: v, streams: make([]stream, 3*len(v.Members))}
+}
+
+// consumed tells the group how far the application is.
+func (c *core) consumed() {
+	in := c.app
+	for _, n := range c.inbox.touched {
+		s := &in.streams[n]
+		s.touched = false
+		seq := s.done
+		if s.waiting == 0 {
+			seq = s.seen
+		}
+		if c.over {
+			continue
+		}
+		c.group.Consumed(in.epoch, int(n), seq)
+	}
+	c.inbox.touched = c.inbox.touched[:0]
 }

@@ -13,10 +13,12 @@ import (
 	"maestro/stack/sim"
 )
 
-// lab is a simulated group with a recorder at each member.
+// lab is a group with a recorder at each member, in the simulator or on real
+// sockets.
 type lab struct {
 	*testing.T
-	c *clsvtest.Cluster
+	b backend
+	c *clsvtest.Cluster // the simulator, nil on real sockets
 	r map[string]*recorder
 }
 
@@ -25,9 +27,13 @@ const ms = time.Millisecond
 func newLab(t *testing.T) *lab { return newLabOn(t, 1, clsvtest.Config{}) }
 
 func newLabOn(t *testing.T, seed uint64, cfg clsvtest.Config) *lab {
-	l := &lab{T: t, c: clsvtest.NewConfig(seed, cfg), r: map[string]*recorder{}}
+	l := &lab{T: t, r: map[string]*recorder{}}
+	l.b, l.c = newBackend(t, seed, cfg)
 	t.Cleanup(func() {
-		if err := l.c.Close(); err != nil {
+		for _, r := range l.r {
+			r.hooks = hooks{} // members are about to leave
+		}
+		if err := l.b.close(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
@@ -59,7 +65,7 @@ func (l *lab) add(name string, o clsv.Options) *recorder {
 		o.Handler = r
 	}
 	l.r[name] = r
-	r.m = l.c.Add(name, o)
+	r.m = l.b.add(name, o)
 	return r
 }
 
@@ -104,20 +110,22 @@ func (l *lab) live() []string {
 
 func (l *lab) settle() {
 	l.Helper()
-	l.until(func() bool { return l.c.Settled(0, l.live()...) })
-	l.c.Run(20 * ms)
+	l.until(func() bool { return l.settled(l.live()...) })
+	l.run(20 * ms)
 }
 
 func (l *lab) until(ok func() bool) {
 	l.Helper()
-	if !l.c.Wait(5*time.Second, ok) {
+	if !l.b.wait(5*time.Second, ok) {
 		l.Fatal("it does not happen")
 	}
 }
 
 func (l *lab) ok(err error) {
 	l.Helper()
-	if err != nil {
+	if n, real := l.b.(*realNet); err != nil && real && n.busy {
+		l.Error(err) // not on the test's goroutine
+	} else if err != nil {
 		l.Fatal(err)
 	}
 }
@@ -140,15 +148,20 @@ func (l *lab) mark() {
 // view are compared as far as the expectation goes.
 func (l *lab) expect(name string, want ...string) {
 	l.Helper()
-	got := l.r[name].lines
+	if !l.soon(func() bool { return l.r[name].recorded(want) }) {
+		l.Errorf("%s:\n\t%s\nwant\n\t%s", name, strings.Join(l.r[name].lines, "\n\t"),
+			strings.Join(want, "\n\t"))
+	}
+}
+
+// recorded reports whether the lines are as expected.
+func (r *recorder) recorded(want []string) bool {
+	got := r.lines
 	ok := len(got) == len(want)
 	for i := 0; ok && i < len(want); i++ {
 		ok = got[i] == want[i] || strings.HasPrefix(want[i], "view ") && matches(got[i], want[i])
 	}
-	if !ok {
-		l.Errorf("%s:\n\t%s\nwant\n\t%s", name, strings.Join(got, "\n\t"),
-			strings.Join(want, "\n\t"))
-	}
+	return ok
 }
 
 // matches reports whether a line has all words of an expectation, and no list
@@ -205,24 +218,26 @@ func (l *lab) views(name string) int {
 
 func (l *lab) got(name string, want ...string) {
 	l.Helper()
-	if got := l.r[name].got; !slices.Equal(got, want) {
-		l.Errorf("%s got %v, want %v", name, got, want)
+	if !l.soon(func() bool { return slices.Equal(l.r[name].got, want) }) {
+		l.Errorf("%s got %v, want %v", name, l.r[name].got, want)
 	}
 }
 
 // shape is the lists of a member's last view.
 func (l *lab) shape(name, want string) {
 	l.Helper()
-	v := l.r[name].m.View()
-	if v == nil {
-		l.Errorf("%s has no view, want %s", name, want)
-		return
-	}
-	got := "S=" + names(v.Servers) + " T=" + names(v.XferServers) + " C=" + names(v.Clients) +
-		" type=" + v.ViewType.String() + " " + v.State.String()
-	if got != want {
+	got := ""
+	if !l.soon(func() bool { got = shape(l.r[name].m.View()); return got == want }) {
 		l.Errorf("%s is in %s, want %s", name, got, want)
 	}
+}
+
+func shape(v *clsv.View) string {
+	if v == nil {
+		return "no view"
+	}
+	return "S=" + names(v.Servers) + " T=" + names(v.XferServers) + " C=" + names(v.Clients) +
+		" type=" + v.ViewType.String() + " " + v.State.String()
 }
 
 func (l *lab) id(name string) clsv.Endpoint { return l.r[name].m.Endpoint() }
@@ -238,7 +253,8 @@ func (l *lab) cast(name, msg string, o ...clsv.MsgOptions) clsv.SendView {
 func lossy(seed uint64) clsvtest.Config {
 	link := sim.LAN()
 	link.Loss = 0.01 * float64(1+seed%20)
-	link.Duplicate, link.Reorder = 0.02, 0.05
+	link.Ordered, link.Duplicate = false, 0.02
+	link.Reorder, link.Late = 0.05, 300*time.Microsecond
 	return clsvtest.Config{Sim: sim.Options{Link: &link}}
 }
 

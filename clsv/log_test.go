@@ -17,14 +17,19 @@ type recorder struct {
 	views    []*clsv.View
 	exit     error
 	exited   bool
-	onView   func(v *clsv.View)
-	onBlock  func()
-	onAsk    func(origin clsv.Endpoint, req []byte)
-	onState  func(origin clsv.Endpoint, state []byte)
-	onCast   func(origin clsv.Endpoint, msg []byte)
 	degraded []clsv.Degraded
 	dropped  []clsv.Dropped
 	got      []string // "sender:message"
+	hooks
+}
+
+// hooks are what callbacks do beside recording.
+type hooks struct {
+	onView  func(v *clsv.View)
+	onBlock func()
+	onAsk   func(origin clsv.Endpoint, req []byte)
+	onState func(origin clsv.Endpoint, state []byte)
+	onCast  func(origin clsv.Endpoint, msg []byte)
 }
 
 func (r *recorder) log(format string, a ...any) {

@@ -49,64 +49,64 @@ func (m *Member) State() State {
 	return s
 }
 
-// options is the first of the options, or none.
-func options(o []MsgOptions) MsgOptions {
+// message is a message with the first of the options, if there is one.
+func message(k Kind, to Endpoint, msg []byte, o []MsgOptions) *post {
+	p := &post{kind: k, to: to, data: msg}
 	if len(o) > 0 {
-		return o[0]
+		p.safety, p.in, p.wait = o[0].Safety, o[0].In, o[0].Queue
+		if k == Scast || k == Lsend {
+			p.dests = o[0].Dests
+		}
 	}
-	return MsgOptions{}
+	return p
 }
 
 // Cast sends a message to all members of the view; see GroupMember.Cast. A
 // message whose safety the view does not allow waits for one that does, and is
 // sent before that view's AcceptedView; messages that are allowed overtake it.
 func (m *Member) Cast(ctx context.Context, msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.send(ctx, &post{kind: Cast, safety: options(o).Safety, data: msg})
+	return m.send(ctx, message(Cast, Endpoint{}, msg, o))
 }
 
 // TryCast is Cast, but never waits: when too much waits already, it returns
 // ErrWouldBlock.
 func (m *Member) TryCast(msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.trySend(&post{kind: Cast, safety: options(o).Safety, data: msg})
+	return m.trySend(message(Cast, Endpoint{}, msg, o))
 }
 
 // Send sends a message to one member; see GroupMember.Send and Cast.
 func (m *Member) Send(ctx context.Context, to Endpoint, msg []byte,
 	o ...MsgOptions) (SendView, error) {
-	return m.send(ctx, &post{kind: Send, to: to, safety: options(o).Safety, data: msg})
+	return m.send(ctx, message(Send, to, msg, o))
 }
 
 // TrySend is Send, but never waits; see TryCast.
 func (m *Member) TrySend(to Endpoint, msg []byte, o ...MsgOptions) (SendView, error) {
-	return m.trySend(&post{kind: Send, to: to, safety: options(o).Safety, data: msg})
+	return m.trySend(message(Send, to, msg, o))
 }
 
 // Scast sends a message to all servers, normal and transferring, and to the
 // members in MsgOptions.Dests. Any member may. It keeps its place in the order
 // of this member's casts; otherwise it is like Cast.
 func (m *Member) Scast(ctx context.Context, msg []byte, o ...MsgOptions) (SendView, error) {
-	p := options(o)
-	return m.send(ctx, &post{kind: Scast, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.send(ctx, message(Scast, Endpoint{}, msg, o))
 }
 
 // TryScast is Scast, but never waits; see TryCast.
 func (m *Member) TryScast(msg []byte, o ...MsgOptions) (SendView, error) {
-	p := options(o)
-	return m.trySend(&post{kind: Scast, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.trySend(message(Scast, Endpoint{}, msg, o))
 }
 
 // Lsend sends a message to the members in MsgOptions.Dests, which may be none.
 // It keeps its place in the order of this member's casts; otherwise it is like
 // Cast.
 func (m *Member) Lsend(ctx context.Context, msg []byte, o ...MsgOptions) (SendView, error) {
-	p := options(o)
-	return m.send(ctx, &post{kind: Lsend, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.send(ctx, message(Lsend, Endpoint{}, msg, o))
 }
 
 // TryLsend is Lsend, but never waits; see TryCast.
 func (m *Member) TryLsend(msg []byte, o ...MsgOptions) (SendView, error) {
-	p := options(o)
-	return m.trySend(&post{kind: Lsend, safety: p.Safety, dests: p.Dests, data: msg})
+	return m.trySend(message(Lsend, Endpoint{}, msg, o))
 }
 
 // AskState asks a normal server for a portion of the state, while this member's
@@ -133,6 +133,39 @@ func (m *Member) SendState(to Endpoint, state []byte) error {
 	return m.try("send state", func(c *core) error {
 		return c.stateTransfer(&post{kind: Send, state: kindState, to: to, data: state})
 	})
+}
+
+// PushAsk is AskState, but waits for room until ctx is done. Within a callback
+// it does not wait, but returns ErrWouldBlock. Errors: those of AskState, and
+// ctx's.
+func (m *Member) PushAsk(ctx context.Context, server Endpoint, request []byte) error {
+	return m.push(ctx, "ask state", &post{kind: Send, state: kindAsk, to: server, data: request})
+}
+
+// PushState is SendState, but waits for room until ctx is done. Within a
+// callback it does not wait, but returns ErrWouldBlock. Errors: those of
+// SendState, and ctx's.
+func (m *Member) PushState(ctx context.Context, to Endpoint, state []byte) error {
+	return m.push(ctx, "send state", &post{kind: Send, state: kindState, to: to, data: state})
+}
+
+func (m *Member) push(ctx context.Context, op string, p *post) error {
+	for {
+		var room <-chan struct{}
+		err := m.try(op, func(c *core) error {
+			err := c.stateTransfer(p)
+			if errors.Is(err, ErrWouldBlock) {
+				room = c.roomy()
+			}
+			return err
+		})
+		if room == nil || inCallback() {
+			return err
+		}
+		if err := m.current().rt.Wait(ctx, room, 0); err != nil {
+			return m.fail(op, err)
+		}
+	}
 }
 
 // XferDone says that this member has the state: it is ServerXferDone at once
@@ -183,10 +216,7 @@ func newOperation() *operation {
 		o.done = true
 		o.sv, o.err = c.submit(&o.p)
 		if o.wait && errors.Is(o.err, ErrWouldBlock) {
-			if c.room == nil {
-				c.room = make(chan struct{})
-			}
-			o.room = c.room
+			o.room = c.roomy()
 		}
 		c.act()
 	}

@@ -24,6 +24,8 @@ const (
 	kindAsk      = 0x42 // AskState: transfer id (uvarint), request
 	kindState    = 0x43 // SendState: transfer id (uvarint), state
 	kindRequest  = 0x44 // to the coordinator: make a new view
+
+	kindInstalled = 0x45 // to all: its sender has installed the view
 )
 
 // userKind is the kind of a user's message.

@@ -19,30 +19,32 @@ func pq(t *testing.T, d clsv.Xfer) *lab {
 		l.add(n, map[string]clsv.Options{"A": server(clsv.FreeXfer), "B": server(clsv.FreeXfer),
 			"D": server(d), "E": server(clsv.AtomicXfer)}[n])
 	}
-	l.c.Partition([]string{"A", "B", "c"}, []string{"D", "E", "f"})
+	l.b.partition([]string{"A", "B", "c"}, []string{"D", "E", "f"})
 	begin := func(of ...string) {
 		l.ok(l.r[of[len(of)-1]].m.StartJoin())
-		l.until(func() bool { return l.c.Settled(0, of...) })
+		l.until(func() bool { return l.settled(of...) })
 	}
 	begin("A")
 	begin("A", "B")
 	l.ok(l.r["B"].m.XferDone())
-	l.c.Run(50 * ms)
+	l.run(50 * ms)
 	begin("A", "B", "c")
 	l.cast("c", "one")
 	begin("D")
 	begin("D", "E")
 	begin("D", "E", "f")
-	l.c.Run(20 * ms)
+	l.run(20 * ms)
 	l.shape("f", "S=[D] T=[E] C=[f] type=atomic client")
 	l.shape("c", "S=[A B] T=[] C=[c] type=none client")
 	l.mark()
 	return l
 }
 
-func TestMG01(t *testing.T) {
+func TestMG01(t *testing.T) { both(t, mg01) }
+
+func mg01(t *testing.T) {
 	l := pq(t, clsv.FreeXfer)
-	l.c.Heal()
+	l.b.heal()
 	l.settle()
 	for _, n := range []string{"A", "f"} {
 		l.shape(n, fmt.Sprintf("S=[A B] T=[D E] C=[c f] type=atomic %v", l.r[n].m.State()))
@@ -63,35 +65,41 @@ func TestMG01(t *testing.T) {
 	l.ok(l.r["D"].m.XferDone())
 	l.ok(l.r["E"].m.XferDone())
 	l.settle()
-	l.c.Run(50 * ms)
+	l.run(50 * ms)
 	l.shape("f", "S=[A B D E] T=[] C=[c f] type=none client")
 }
 
-func TestMG02(t *testing.T) {
+func TestMG02(t *testing.T) { both(t, mg02) }
+
+func mg02(t *testing.T) {
 	l := pq(t, clsv.FreeXfer)
 	x := l.r["B"]
 	l.ok(x.m.Leave(bg))
-	l.c.Run(50 * ms)
+	l.run(50 * ms)
 	l.ok(x.m.StartJoin()) // is SX now
-	l.c.Run(300 * ms)
+	l.run(300 * ms)
 	l.ok(x.m.AskState(l.id("A"), []byte("p")))
-	l.c.Heal()
+	l.asked("A")
+	l.b.heal()
 	l.settle()
 	if v := x.last(); v.StartXfer || v.State != clsv.ServerXfer || v.ViewType != clsv.AtomicXfer {
 		t.Error(v)
 	}
 	l.ok(l.r["A"].m.SendState(l.id("B"), []byte("d")))
-	l.c.Run(ms)
+	l.run(ms)
+	l.soon(func() bool { return x.lines[len(x.lines)-1] == "state A d" })
 	if s := x.lines[len(x.lines)-1]; s != "state A d" {
 		t.Error(s)
 	}
 }
 
-func TestMG04(t *testing.T) {
+func TestMG04(t *testing.T) { both(t, mg04) }
+
+func mg04(t *testing.T) {
 	l := pq(t, clsv.NoXfer)
-	l.c.Heal()
+	l.b.heal()
 	l.settle()
-	l.c.Run(100 * ms)
+	l.run(100 * ms)
 	v := l.r["D"].views
 	if n := len(v); v[n-2].State != clsv.BecomingServer || v[n-1].State != clsv.ServerNormal ||
 		v[n-1].StartXfer {
@@ -100,17 +108,19 @@ func TestMG04(t *testing.T) {
 	l.shape("A", "S=[A B D] T=[E] C=[c f] type=atomic server")
 }
 
-func TestMG05(t *testing.T) {
+func TestMG05(t *testing.T) { both(t, mg05) }
+
+func mg05(t *testing.T) {
 	l := newLab(t)
 	for i := range 5 {
 		l.join(fmt.Sprint("c", i), client)
 	}
-	l.c.Partition([]string{"c0", "c1", "c2", "c3", "c4"}, []string{"D"})
+	l.b.partition([]string{"c0", "c1", "c2", "c3", "c4"}, []string{"D"})
 	l.ok(l.add("D", server(clsv.FreeXfer)).m.StartJoin())
-	l.c.Run(500 * ms)
+	l.run(500 * ms)
 	l.shape("D", "S=[D] T=[] C=[] type=none server")
 	l.mark()
-	l.c.Heal()
+	l.b.heal()
 	l.settle()
 	v := l.r["D"].last()
 	if l.views("D") != 1 || v.State != clsv.ServerNormal || len(l.r["D"].degraded) > 0 {
@@ -118,23 +128,29 @@ func TestMG05(t *testing.T) {
 	}
 }
 
-func TestMG07(t *testing.T) {
-	for seed := range uint64(5) {
+func TestMG07(t *testing.T) { both(t, mg07) }
+
+func mg07(t *testing.T) {
+	seeds, apart := uint64(5), 3*time.Second
+	if isReal(t) {
+		seeds, apart = 1, 600*ms
+	}
+	for seed := range seeds {
 		l := newLabOn(t, seed, clsvtest.Config{})
 		l.join("A", server(clsv.FreeXfer))
 		for range 100 {
 			l.cast("A", "x")
 		}
-		l.c.Run(ms)
-		l.c.Partition([]string{"A"}, []string{"X"})
+		l.run(ms)
+		l.b.partition([]string{"A"}, []string{"X"})
 		l.ok(l.add("X", server(clsv.FreeXfer)).m.StartJoin())
-		l.c.Run(3 * time.Second)
+		l.run(apart)
 		for range 3 { // X has views of its own, with larger ids
 			l.ok(l.r["X"].m.RequestView())
-			l.c.Run(100 * ms)
+			l.run(100 * ms)
 		}
 		l.mark()
-		l.c.Heal()
+		l.b.heal()
 		l.settle()
 		v := l.r["A"].last()
 		if v.State != clsv.ServerNormal || names(v.XferServers) != "[X]" || v.Version != 100 {
@@ -143,11 +159,13 @@ func TestMG07(t *testing.T) {
 	}
 }
 
-func TestMG08(t *testing.T) {
+func TestMG08(t *testing.T) { both(t, mg08) }
+
+func mg08(t *testing.T) {
 	l := pq(t, clsv.FreeXfer)
 	l.ok(l.r["A"].m.SetStateVersion(70))
 	l.ok(l.r["D"].m.SetStateVersion(7))
-	l.c.Heal()
+	l.b.heal()
 	l.settle()
 	if d := l.r["D"].degraded; len(d) != 1 || !errors.Is(d[0].Err, clsv.ErrMergeLost) ||
 		d[0].Version != 7 || d[0].Winner != 70 || d[0].View != l.r["D"].last().ID {
@@ -220,7 +238,7 @@ func TestMG11(t *testing.T) {
 func (l *lab) auto(r *recorder) {
 	r.onView = func(v *clsv.View) {
 		if v.State == clsv.ServerXfer && len(v.Servers) > 0 {
-			l.c.World.After(2*ms, func() { _ = r.m.XferDone() })
+			l.after(2*ms, func() { _ = r.m.XferDone() })
 		}
 	}
 }
@@ -228,8 +246,8 @@ func (l *lab) auto(r *recorder) {
 // quiet is INV-L: all is as it should be within 5 s.
 func (l *lab) quiet(all []string) {
 	l.Helper()
-	good := l.c.Wait(5*time.Second, func() bool {
-		if !l.c.Settled(0, all...) {
+	good := l.b.wait(5*time.Second, func() bool {
+		if !l.settled(all...) {
 			return false
 		}
 		for _, n := range all {
@@ -253,7 +271,9 @@ func (l *lab) quiet(all []string) {
 	}
 }
 
-func TestMG13(t *testing.T) {
+func TestMG13(t *testing.T) { both(t, mg13) }
+
+func mg13(t *testing.T) {
 	l := newLab(t)
 	l.auto(l.normal("A", clsv.FreeXfer))
 	b := l.normal("B", clsv.FreeXfer)
@@ -261,7 +281,7 @@ func TestMG13(t *testing.T) {
 	l.mark()
 	l.auto(b)
 	l.ok(l.r["A"].m.Suspect(l.id("B")))
-	l.c.Run(20 * ms)
+	l.run(20 * ms)
 	l.cast("c", "meanwhile")
 	l.quiet([]string{"A", "B", "c"})
 	starts := 0
@@ -275,14 +295,16 @@ func TestMG13(t *testing.T) {
 	}
 }
 
-func TestMG14(t *testing.T) {
+func TestMG14(t *testing.T) { both(t, mg14) }
+
+func mg14(t *testing.T) {
 	l := pq(t, clsv.FreeXfer)
 	l.cast("f", "waits") // E transfers atomically
-	l.c.Heal()
+	l.b.heal()
 	l.settle()
 	l.ok(l.r["E"].m.XferDone())
 	l.settle()
-	l.c.Run(20 * ms)
+	l.run(20 * ms)
 	l.shape("f", "S=[A B E] T=[D] C=[c f] type=free client")
 	l.got("A", "f:waits")
 }

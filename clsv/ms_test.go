@@ -36,7 +36,9 @@ var everybody = []string{"K", "A", "X", "c", "d"}
 // silent is a lab without self-delivery.
 func silent(t *testing.T) *lab { return newLabOn(t, 1, noLocal) }
 
-func TestMS01to04(t *testing.T) {
+func TestMS01to04(t *testing.T) { both(t, ms01to04) }
+
+func ms01to04(t *testing.T) {
 	for _, local := range []bool{true, false} {
 		l := newLab(t)
 		if !local {
@@ -55,10 +57,10 @@ func TestMS01to04(t *testing.T) {
 			try := func(want string, err error) {
 				t.Helper()
 				l.ok(err)
-				l.c.Run(10 * ms)
+				l.run(10 * ms)
 				for _, n := range everybody {
 					in := strings.Contains(want, n) && (local || n != s)
-					if in != (len(l.r[n].got) == 1) {
+					if !l.soon(func() bool { return in == (len(l.r[n].got) == 1) }) {
 						t.Errorf("from %s: %s got %v, want %v", s, n, l.r[n].lines, in)
 					}
 				}
@@ -81,7 +83,9 @@ func TestMS01to04(t *testing.T) {
 	}
 }
 
-func TestMS05(t *testing.T) {
+func TestMS05(t *testing.T) { both(t, ms05) }
+
+func ms05(t *testing.T) {
 	l := g1(t, clsv.FreeXfer)
 	_, err := l.r["K"].m.TrySend(l.id("c"), []byte("m"))
 	l.ok(err)
@@ -89,7 +93,7 @@ func TestMS05(t *testing.T) {
 	l.ok(err)
 	_, err = l.r["K"].m.TrySend(clsv.Endpoint{Name: "x"}, []byte("m"))
 	l.is(err, clsv.ErrNotMember)
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
 	l.expect("c", "send K m")
 	l.expect("K", "send K me")
 	l.expect("A")
@@ -98,7 +102,9 @@ func TestMS05(t *testing.T) {
 	s.is(err, clsv.ErrSelf)
 }
 
-func TestMS07(t *testing.T) {
+func TestMS07(t *testing.T) { both(t, ms07) }
+
+func ms07(t *testing.T) {
 	l := g1(t, clsv.FreeXfer)
 	k := l.r["K"].m
 	l.cast("K", "1")
@@ -107,13 +113,15 @@ func TestMS07(t *testing.T) {
 	_, err = k.TryLsend([]byte("3"), clsv.MsgOptions{Dests: []clsv.Endpoint{l.id("c")}})
 	l.ok(err)
 	l.cast("K", "4")
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
 	l.got("A", "K:1", "K:2", "K:4")
 	l.got("c", "K:1", "K:3", "K:4")
 	l.got("d", "K:1", "K:4")
 }
 
-func TestMS08(t *testing.T) {
+func TestMS08(t *testing.T) { both(t, ms08) }
+
+func ms08(t *testing.T) {
 	l := newLabOn(t, 5, lossy(4))
 	for i, n := range everybody {
 		o := client
@@ -127,14 +135,15 @@ func TestMS08(t *testing.T) {
 		l.cast("K", fmt.Sprint("k", i))
 		_, err := l.r["c"].m.TryScast(fmt.Appendf(nil, "c%d", i))
 		l.ok(err)
-		l.c.Run(20 * time.Microsecond)
+		l.run(20 * time.Microsecond)
 	}
-	l.c.Run(time.Second)
+	l.run(time.Second)
 	if testing.Verbose() {
 		for _, n := range everybody {
 			t.Log(n, l.r[n].m.Dump())
 		}
 	}
+	l.soon(func() bool { return len(l.r["A"].got)+len(l.r["X"].got) == 800 })
 	if a, x := l.r["A"].got, l.r["X"].got; len(a) != 400 || !slices.Equal(a, x) {
 		t.Errorf("orders of %d and %d messages differ", len(a), len(x))
 	}
@@ -153,34 +162,41 @@ func (l *lab) delay() {
 	l.cast("A", "5")
 }
 
-func TestMS10(t *testing.T) {
+func TestMS10(t *testing.T) { both(t, ms10) }
+
+func ms10(t *testing.T) {
 	l := g1(t, clsv.AtomicXfer)
 	l.delay()
-	l.c.Run(50 * ms)
+	l.run(50 * ms)
 	l.expect("d")
 	l.r["A"].onView = func(*clsv.View) { l.cast("A", "6") }
 	l.ok(l.r["X"].m.XferDone())
 	l.settle()
 	l.got("d", "A:1", "A:4", "A:5", "A:6")
 	l.got("K", "A:1", "A:2", "A:5", "A:6")
+	l.soon(func() bool { return len(l.r["c"].got) == 4 })
 	if got := l.r["c"].got; len(got) != 4 || !slices.Contains(got, "A:3") {
 		t.Errorf("c got %v", got)
 	}
 }
 
-func TestMS11(t *testing.T) {
+func TestMS11(t *testing.T) { both(t, ms11) }
+
+func ms11(t *testing.T) {
 	l := g1(t, clsv.ProtectedXfer)
 	l.cast("A", "1")
 	l.cast("A", "2", clsv.MsgOptions{Safety: clsv.Safe})
 	l.cast("A", "3", clsv.MsgOptions{Safety: clsv.XferSafe})
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
 	l.got("c", "A:2", "A:3")
 	l.ok(l.r["X"].m.XferDone())
 	l.settle()
 	l.got("c", "A:2", "A:3", "A:1")
 }
 
-func TestMS13(t *testing.T) {
+func TestMS13(t *testing.T) { both(t, ms13) }
+
+func ms13(t *testing.T) {
 	l := g1(t, clsv.AtomicXfer)
 	l.join("Y", server(clsv.ProtectedXfer))
 	l.mark()
@@ -189,7 +205,7 @@ func TestMS13(t *testing.T) {
 	l.cast("A", "s1", safe)
 	l.cast("A", "g2")
 	l.cast("A", "s2", safe)
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
 	l.got("c")
 	l.ok(l.r["X"].m.XferDone())
 	l.settle()
@@ -199,12 +215,14 @@ func TestMS13(t *testing.T) {
 	l.got("c", "A:s1", "A:s2", "A:g1", "A:g2")
 }
 
-func TestMS14(t *testing.T) {
+func TestMS14(t *testing.T) { both(t, ms14) }
+
+func ms14(t *testing.T) {
 	l := g0(t)
 	a := l.r["A"]
 	sent := false
 	a.onBlock = func() {
-		l.c.World.After(time.Microsecond, func() {
+		l.after(time.Microsecond, func() {
 			if sv := l.cast("A", "m"); !sv.Next {
 				t.Error("it went at once")
 			}
@@ -213,7 +231,7 @@ func TestMS14(t *testing.T) {
 	}
 	l.join("X", server(clsv.AtomicXfer))
 	a.onBlock = nil
-	l.c.Run(50 * ms)
+	l.run(50 * ms)
 	if l.got("c"); !sent {
 		t.Error("not sent")
 	}
@@ -231,7 +249,9 @@ func TestMS16(t *testing.T) {
 	l.got("K", "A:1", "A:2", "A:5")
 }
 
-func TestMS17(t *testing.T) {
+func TestMS17(t *testing.T) { both(t, ms17) }
+
+func ms17(t *testing.T) {
 	l := g1(t, clsv.AtomicXfer)
 	_, err := l.r["A"].m.TrySend(l.id("d"), []byte("p"))
 	l.ok(err)
@@ -240,6 +260,7 @@ func TestMS17(t *testing.T) {
 	l.settle()
 	l.ok(l.r["X"].m.XferDone())
 	l.settle()
+	l.soon(func() bool { return len(l.r["A"].dropped) == 1 })
 	if d := l.r["A"].dropped; len(d) != 1 || !errors.Is(d[0].Err, clsv.ErrNotMember) ||
 		string(d[0].Msg) != "p" || d[0].Kind != clsv.Send || d[0].To.Name != "d" {
 		t.Errorf("dropped %v", d)
@@ -247,7 +268,9 @@ func TestMS17(t *testing.T) {
 	l.got("K", "A:after")
 }
 
-func TestMS19(t *testing.T) {
+func TestMS19(t *testing.T) { both(t, ms19) }
+
+func ms19(t *testing.T) {
 	l := g1(t, clsv.AtomicXfer)
 	l.delay()
 	l.ok(l.r["A"].m.Leave(bg))
@@ -259,7 +282,9 @@ func TestMS19(t *testing.T) {
 	l.got("d")
 }
 
-func TestMS20(t *testing.T) {
+func TestMS20(t *testing.T) { both(t, ms20) }
+
+func ms20(t *testing.T) {
 	l := newLab(t)
 	o := client
 	o.QueueBytes = 1000
@@ -282,17 +307,20 @@ func TestMS20(t *testing.T) {
 	cancel()
 	_, err := c.Cast(ctx, make([]byte, 100))
 	l.is(err, context.Canceled)
-	l.c.World.After(10*ms, func() { l.ok(x.m.XferDone()) })
+	l.after(10*ms, func() { l.ok(x.m.XferDone()) })
 	if _, err = c.Cast(bg, make([]byte, 100)); err != nil { // waits for room
 		t.Error(err)
 	}
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
+	l.soon(func() bool { return len(l.r["K"].got) == n+2 })
 	if got := len(l.r["K"].got); got != n+2 {
 		t.Errorf("K got %d of %d", got, n+2)
 	}
 }
 
-func TestMS22(t *testing.T) {
+func TestMS22(t *testing.T) { both(t, ms22) }
+
+func ms22(t *testing.T) {
 	for _, x := range []clsv.Xfer{clsv.FreeXfer, clsv.AtomicXfer} {
 		l := g1(t, x)
 		b := []byte("first")
@@ -308,7 +336,9 @@ func TestMS22(t *testing.T) {
 	}
 }
 
-func TestMS25(t *testing.T) {
+func TestMS25(t *testing.T) { both(t, ms25) }
+
+func ms25(t *testing.T) {
 	l := newLabOn(t, 2, lossy(4))
 	g1On(l, clsv.FreeXfer, false)
 	big := bytes.Repeat([]byte("0123456789abcdef"), 1<<16)
@@ -319,11 +349,12 @@ func TestMS25(t *testing.T) {
 		}
 	}
 	l.ok(l.r["X"].m.AskState(l.id("A"), []byte("all")))
-	l.c.Run(100 * ms)
+	l.run(100 * ms)
 	l.ok(l.r["A"].m.SendState(l.id("X"), big))
 	_, err := l.r["K"].m.TryScast(big)
 	l.ok(err)
-	l.c.Run(3 * time.Second)
+	l.run(3 * time.Second)
+	l.soon(func() bool { return got == 1 && len(l.r["A"].got) == 1 })
 	if got != 1 || len(l.r["A"].got) != 1 || len(l.r["c"].got) != 0 {
 		t.Errorf("state %d times, scast %d and %d times", got, len(l.r["A"].got), len(l.r["c"].got))
 	}
@@ -335,7 +366,9 @@ func TestMS25(t *testing.T) {
 	}
 }
 
-func TestMS26(t *testing.T) {
+func TestMS26(t *testing.T) { both(t, ms26) }
+
+func ms26(t *testing.T) {
 	l := newLab(t)
 	l.join("c", client)
 	l.join("d", client)
@@ -343,7 +376,7 @@ func TestMS26(t *testing.T) {
 	l.ok(err)
 	_, err = l.r["c"].m.TryScast([]byte("d"), clsv.MsgOptions{Dests: []clsv.Endpoint{l.id("d")}})
 	l.ok(err)
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
 	l.got("c")
 	l.got("d", "c:d")
 }

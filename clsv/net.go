@@ -59,7 +59,7 @@ func StackConfig(o *GroupOptions) stack.Config {
 	}
 	name, makers := layers.For(want)
 	return stack.Config{Group: o.Group, StackName: name, Layers: makers, NoLocal: o.NoLocal,
-		Bootstrap: o.Bootstrap, Heartbeat: o.Heartbeat, Silence: o.Silence,
+		Bootstrap: o.Bootstrap, Batches: true, Heartbeat: o.Heartbeat, Silence: o.Silence,
 		Discovery: o.Discovery, BlockTimeout: o.BlockTimeout}
 }
 
@@ -76,6 +76,8 @@ func GroupAddr(group string) netip.AddrPort {
 type netRuntime node.Node
 
 func (r *netRuntime) Do(f func(g *stack.Group)) { (*node.Node)(r).Do(f) }
+
+func (r *netRuntime) Go(f func()) { go f() }
 
 func (r *netRuntime) Wait(ctx context.Context, done <-chan struct{}, limit time.Duration) error {
 	var late <-chan time.Time

@@ -38,7 +38,7 @@ type Transport struct {
 }
 
 // GroupOptions are the options of a GroupMember. All members of a group must
-// have the same Group, Transport.Group, Total and Quorum.
+// have the same Group, Transport.Group, Total, Quorum and PrimaryOnly.
 type GroupOptions struct {
 	// Group is the name of the group. Required.
 	Group string
@@ -55,6 +55,12 @@ type GroupOptions struct {
 	Bootstrap bool
 	// Quorum is how many members make a view primary. 0: every view is.
 	Quorum int
+	// PrimaryOnly has all messages but those of state transfers go out only in
+	// views that are primary, in which no server transfers, and which a quorum
+	// has installed: see PrimaryObserver. In others they wait, up to QueueBytes.
+	// Package prim hides the other views. The Quorum must be more than half of
+	// the members that there will ever be at the same time.
+	PrimaryOnly bool
 
 	// Heartbeat is how often a member tells that it lives, Silence after how
 	// long without a sign it is taken for failed; Discovery is how long a new

@@ -16,6 +16,8 @@ type post struct {
 	safety Safety
 	to     Endpoint // of a Send
 	dests  []Endpoint
+	in     ViewID // see MsgOptions
+	wait   bool   // MsgOptions.Queue
 	data   []byte
 	number uint64
 	xfer   uint64
@@ -33,19 +35,34 @@ type outbox struct {
 	queue   []post
 	bytes   int
 	levels  [XferSafe + 1]int // waiting messages by safety
+	states  int               // of these, those of state transfers
 	number  uint64            // of the last message
 	headBuf []byte
 	ranks   []int
 }
 
-// ready reports whether messages wait that may go in a view of a type.
-func (o *outbox) ready(in Xfer) bool {
-	for s := range o.levels {
-		if o.levels[s] > 0 && Safety(s).allowed(in) {
+// count counts a message that waits, or not any more.
+func (o *outbox) count(p *post, n int) {
+	o.bytes += n * p.size()
+	o.levels[p.safety] += n
+	if p.state != 0 {
+		o.states += n
+	}
+}
+
+// allows reports whether the application's view lets a message go.
+func (c *core) allows(p *post) bool {
+	return p.state != 0 || p.safety.allowed(c.app.typ) && (c.app.begun || !c.opts.PrimaryOnly)
+}
+
+// ready reports whether messages wait that the application's view lets go.
+func (c *core) ready() bool {
+	for s, n := range c.levels {
+		if n > 0 && c.allows(&post{safety: Safety(s)}) {
 			return true
 		}
 	}
-	return false
+	return c.states > 0
 }
 
 // open reports whether messages go out at once: the application and the group
@@ -63,6 +80,9 @@ func (c *core) submit(p *post) (SendView, error) {
 		return SendView{}, ErrNotJoined
 	}
 	sv := SendView{ID: c.view.ID}
+	if !p.in.IsZero() && !c.inTime(p) {
+		return sv, ErrOtherView
+	}
 	if p.kind == Send {
 		if err := c.addressable(p); err != nil {
 			return sv, err
@@ -73,10 +93,11 @@ func (c *core) submit(p *post) (SendView, error) {
 	if len(p.data) > c.group.Config().MaxMessage-postOverhead {
 		return sv, ErrTooLarge
 	}
-	if c.open() && p.safety.allowed(c.app.typ) && !c.ready(c.app.typ) {
+	if c.open() && c.allows(p) && !c.ready() {
 		switch err := c.transmit(p, true); {
 		case err == nil:
 			return sv, nil
+		case p.wait && errors.Is(err, stack.ErrWouldBlock):
 		case !errors.Is(err, stack.ErrBlocked):
 			return sv, translate(err)
 		}
@@ -85,13 +106,31 @@ func (c *core) submit(p *post) (SendView, error) {
 		return sv, ErrWouldBlock
 	}
 	c.recordPost(trace.Submit, p)
-	c.bytes += p.size()
-	c.levels[p.safety]++
+	c.count(p, 1)
 	q := *p
 	q.data, q.dests = bytes.Clone(p.data), slices.Clone(p.dests)
 	c.queue = append(c.queue, q)
 	sv.Next = true
 	return sv, nil
+}
+
+// inTime reports whether a message that is for one view only may still go out
+// in it.
+func (c *core) inTime(p *post) bool {
+	return c.open() && p.in == c.view.ID && c.allows(p)
+}
+
+// late gives up what was for an earlier view only.
+func (c *core) late() {
+	c.queue = slices.DeleteFunc(c.queue, func(p post) bool {
+		if p.in.IsZero() || p.in == c.view.ID {
+			return false
+		}
+		c.count(&p, -1)
+		c.todo |= doSignal
+		c.dropped(&p, ErrOtherView)
+		return true
+	})
 }
 
 // addressable checks the destination of a Send.
@@ -207,6 +246,14 @@ func (c *core) transmitState(p *post) error {
 	return c.group.Send(c.view.RankOf(p.to), p.state, c.headBuf, p.data)
 }
 
+// roomy is closed when there may be room again.
+func (c *core) roomy() <-chan struct{} {
+	if c.room == nil {
+		c.room = make(chan struct{})
+	}
+	return c.room
+}
+
 // release sends what waits and may go, in order, as far as there is room.
 func (c *core) release() {
 	if !c.open() || len(c.queue) == 0 {
@@ -216,7 +263,7 @@ func (c *core) release() {
 	stuck := false
 	for i := range c.queue {
 		p := &c.queue[i]
-		if stuck || !p.safety.allowed(c.app.typ) {
+		if stuck || !c.allows(p) {
 			kept = append(kept, *p)
 			continue
 		}
@@ -226,8 +273,7 @@ func (c *core) release() {
 			kept = append(kept, *p)
 			continue
 		}
-		c.bytes -= p.size()
-		c.levels[p.safety]--
+		c.count(p, -1)
 		if err != nil {
 			c.dropped(p, err)
 		}
@@ -244,7 +290,7 @@ func (c *core) abandon(err error) {
 	for i := range c.queue {
 		c.dropped(&c.queue[i], err)
 	}
-	c.queue, c.bytes, c.levels = nil, 0, [XferSafe + 1]int{}
+	c.queue, c.bytes, c.levels, c.states = nil, 0, [XferSafe + 1]int{}, 0
 	c.todo |= doSignal
 }
 

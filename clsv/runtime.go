@@ -19,6 +19,9 @@ type Runtime interface {
 	// limit. It returns nil, the context's error or context.DeadlineExceeded.
 	// It is not called from within callbacks.
 	Wait(ctx context.Context, done <-chan struct{}, limit time.Duration) error
+	// Go runs f on a goroutine of its own. In a simulation f runs alone, until it
+	// returns or calls Wait, and waits for nothing in any other way.
+	Go(f func())
 	// Close ends it: when it returns, no callback is running and none will.
 	// Within a callback it returns at once and the end comes afterwards.
 	// Closing twice does nothing.

@@ -90,7 +90,7 @@ func (c *core) snapshot(s *Stats) {
 		return
 	}
 	for level, n := range c.levels {
-		if !Safety(level).allowed(c.app.typ) {
+		if !c.allows(&post{safety: Safety(level)}) {
 			s.Delayed += n
 		}
 	}

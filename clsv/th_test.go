@@ -11,7 +11,9 @@ import (
 	"maestro/stack/check"
 )
 
-func TestTH02(t *testing.T) {
+func TestTH02(t *testing.T) { both(t, th02) }
+
+func th02(t *testing.T) {
 	l := newLab(t)
 	k := l.normal("K", clsv.FreeXfer)
 	x := l.add("X", server(clsv.FreeXfer))
@@ -40,26 +42,29 @@ func TestTH02(t *testing.T) {
 	x.onView = try
 	l.ok(x.m.StartJoin())
 	l.until(func() bool { return x.exited })
-	l.c.Run(100 * ms)
+	l.run(100 * ms)
 	if last := x.lines[len(x.lines)-1]; last != "exit <nil>" {
 		t.Error(last)
 	}
+	l.soon(func() bool { return len(k.got) == 4 })
 	if len(k.got) != 4 {
 		t.Errorf("K got %v", k.got)
 	}
 	l.is(x.m.Join(bg), clsv.ErrClosed)
 }
 
-func TestRejoinInExit(t *testing.T) {
+func TestRejoinInExit(t *testing.T) { both(t, rejoinInExit) }
+
+func rejoinInExit(t *testing.T) {
 	l := newLab(t)
 	l.join("K", client)
 	h := &rejoiner{recorder: &recorder{}}
 	l.r["X"] = h.recorder
-	h.m = l.c.Add("X", clsv.Options{Handler: h})
+	h.m = l.b.add("X", clsv.Options{Handler: h})
 	l.ok(h.m.StartJoin())
 	l.settle()
 	l.ok(h.m.StartLeave())
-	l.c.Run(time.Second)
+	l.run(time.Second)
 	l.settle()
 	if len(h.views) != 2 || h.views[0].Me == h.views[1].Me {
 		t.Errorf("views %v", h.views)
@@ -98,7 +103,9 @@ func TestTH04(t *testing.T) {
 
 // TestSlowBlock has a member that blocks for longer than the view change waits
 // for it: the group goes on, and the member catches up.
-func TestSlowBlock(t *testing.T) {
+func TestSlowBlock(t *testing.T) { both(t, slowBlock) }
+
+func slowBlock(t *testing.T) {
 	l := newLabOn(t, 1, unchecked(func(o *check.Options) {}))
 	for _, n := range []string{"A", "B", "C"} {
 		o := client
@@ -106,13 +113,13 @@ func TestSlowBlock(t *testing.T) {
 		l.join(n, o)
 	}
 	l.mark()
-	l.c.Slow("B", time.Second)
+	l.slow("B", time.Second)
 	l.start("D", client)
-	l.c.Run(300 * ms)
+	l.run(300 * ms)
 	l.cast("B", "late")
 	l.cast("A", "in the new view")
-	l.c.Run(5 * time.Second)
-	l.c.Slow("B", 0)
+	l.run(5 * time.Second)
+	l.slow("B", 0)
 	l.settle()
 	l.expect("B", "block", "view M=[A B C D] +M=[D] C=[A B C D] +C=[D]",
 		"cast A in the new view", "cast B late")
@@ -120,14 +127,16 @@ func TestSlowBlock(t *testing.T) {
 		"cast A in the new view", "cast B late")
 }
 
-func TestTH07(t *testing.T) {
+func TestTH07(t *testing.T) { both(t, th07) }
+
+func th07(t *testing.T) {
 	for _, where := range []string{"cast", "block", "view", "exit"} {
 		t.Run(where, func(t *testing.T) {
 			l := newLab(t)
 			l.join("A", client)
 			x := &panicker{recorder: &recorder{}}
 			l.r["X"] = x.recorder
-			x.m = l.c.Add("X", clsv.Options{Handler: x})
+			x.m = l.b.add("X", clsv.Options{Handler: x})
 			l.ok(x.m.StartJoin())
 			l.settle()
 			x.where = where
@@ -140,7 +149,7 @@ func TestTH07(t *testing.T) {
 			default:
 				l.start("B", client)
 			}
-			l.c.Run(500 * ms)
+			l.run(500 * ms)
 			l.settle()
 			if n := len(l.r["A"].last().Members); where != "block" && where != "view" && n != 1 {
 				t.Errorf("%d members", n)
@@ -172,14 +181,16 @@ func (p *panicker) AcceptedView(v *clsv.View, _ []byte) {
 }
 func (p *panicker) Exit(err error) { p.recorder.Exit(err); p.at("exit") }
 
-func TestTH08(t *testing.T) {
+func TestTH08(t *testing.T) { both(t, th08) }
+
+func th08(t *testing.T) {
 	for _, at := range []time.Duration{0, 50 * ms, 101 * ms, 102 * ms, 150 * ms, 300 * ms} {
 		for _, x := range []clsv.Xfer{clsv.NoXfer, clsv.AtomicXfer} {
 			l := newLab(t)
 			l.normal("K", x)
 			r := l.start("X", server(x))
 			r2 := l.start("Y", server(x))
-			l.c.Run(at)
+			l.run(at)
 			if at > 200*ms {
 				_ = r2.m.XferDone()
 			}
@@ -194,19 +205,21 @@ func TestTH08(t *testing.T) {
 	}
 }
 
-func TestHeartbeat(t *testing.T) {
+func TestHeartbeat(t *testing.T) { both(t, heartbeat) }
+
+func heartbeat(t *testing.T) {
 	l := newLab(t)
 	o := client
 	o.HeartbeatEvery = 100 * ms
 	a := l.start("A", o)
-	l.c.Run(1150 * ms)
+	l.run(1150 * ms)
 	n := 0
 	for _, s := range a.lines {
 		if strings.HasPrefix(s, "heartbeat") {
 			n++
 		}
 	}
-	if n != 10 {
+	if n != 10 && !(isReal(t) && n > 5 && n < 12) {
 		t.Errorf("%d heartbeats", n)
 	}
 }

@@ -12,6 +12,7 @@ import (
 // logical time of the view in which it began: its id, the same at all members.
 type transfer struct {
 	startedSince uint64 // the transfer last begun here
+	toldSince    uint64 // the transfer whose beginning the application knows
 	doneSince    uint64 // the transfer last completed here
 	expiredSince uint64 // the transfer last given up here
 	progress     uint64 // bytes received in startedSince
@@ -99,9 +100,16 @@ func (in *intake) place(e Endpoint) place {
 	return in.roles.places[r]
 }
 
+// transferring reports whether the application transfers, and knows of it: what
+// it does just before it is told that its transfer begins again is not about the
+// new one.
+func (c *core) transferring() bool {
+	return c.state() == ServerXfer && c.toldSince == c.app.me.since
+}
+
 // mayAsk checks an AskState against the application's view.
 func (c *core) mayAsk(server Endpoint) error {
-	if c.state() != ServerXfer {
+	if !c.transferring() {
 		return ErrNotInTransfer
 	}
 	switch c.app.place(server).list {
@@ -147,9 +155,16 @@ func (c *core) stateTransfer(p *post) (err error) {
 	}
 	p.safety = XferSafe
 	if _, err = c.submit(p); err == nil {
-		c.record(&trace.Event{Kind: kind, Peer: p.to, XferID: p.xfer, Hash: trace.Hash(p.data)})
+		c.recordState(kind, p.to, p.xfer, p.data)
 	}
 	return err
+}
+
+// recordState records what happens to a message of a transfer.
+func (c *core) recordState(kind trace.Kind, peer Endpoint, xfer uint64, data []byte) {
+	if c.rec != nil {
+		c.record(&trace.Event{Kind: kind, Peer: peer, XferID: xfer, Hash: trace.Hash(data)})
+	}
 }
 
 // stateMessage decides whether a request or a portion of the state is for this
@@ -176,8 +191,7 @@ func (c *core) callAsk(it *item) {
 	origin := c.view.Members[it.from]
 	c.do(func(*stack.Group) {
 		c.asked[origin] = it.xfer
-		c.record(&trace.Event{Kind: trace.AskCb, Peer: origin, XferID: it.xfer,
-			Hash: trace.Hash(it.data)})
+		c.recordState(trace.AskCb, origin, it.xfer, it.data)
 	})
 	c.h.AskState(origin, it.data)
 }
@@ -196,8 +210,7 @@ func (c *core) callState(it *item) {
 		c.progress += uint64(len(it.data))
 		c.stats.StateIn += uint64(len(it.data))
 		c.moved = c.group.Now()
-		c.record(&trace.Event{Kind: trace.RcvState, Peer: origin, XferID: it.xfer,
-			Hash: trace.Hash(it.data)})
+		c.recordState(trace.RcvState, origin, it.xfer, it.data)
 	})
 	if ok {
 		c.h.RcvState(origin, it.data)
@@ -206,7 +219,10 @@ func (c *core) callState(it *item) {
 
 // xferDone completes this member's transfer.
 func (c *core) xferDone() error {
-	if c.state() != ServerXfer {
+	if c.leaving || c.over {
+		return ErrNotJoined
+	}
+	if !c.transferring() {
 		return ErrNotInTransfer
 	}
 	c.doneSince = c.app.me.since
@@ -218,6 +234,9 @@ func (c *core) xferDone() error {
 
 // retry asks for another transfer after one has been given up.
 func (c *core) retry() error {
+	if c.leaving || c.over {
+		return ErrNotJoined
+	}
 	if c.state() != BecomingServer {
 		return ErrNotInTransfer
 	}

@@ -157,6 +157,14 @@ type MsgOptions struct {
 	// message goes out are ignored. The slice is the caller's again when the
 	// call returns.
 	Dests []Endpoint
+	// In, if not zero, is the only view in which the message may go out. If that
+	// is not the view any more, or does not allow the message, the error is
+	// ErrOtherView, and if it ends while the message waits for room, Dropped
+	// reports the same.
+	In ViewID
+	// Queue has a message for which there is no room wait as one for the next
+	// view does, instead of its sender; then only QueueBytes is a bound.
+	Queue bool
 }
 
 // name picks the i-th of names, or a question mark.

@@ -23,7 +23,8 @@ type GroupView struct {
 	MyRank, MyOldRank int
 	// Coordinator is the member of rank 0.
 	Coordinator, OldCoordinator Endpoint
-	// Primary says that the view has a quorum; always true without one.
+	// Primary says that the view has enough members for a quorum; always true
+	// without one. See also GroupOptions.PrimaryOnly.
 	Primary bool
 	// Protocol and Properties are the stack's.
 	Protocol   string
@@ -40,6 +41,9 @@ type View struct {
 	Servers, NewServers, DepartedServers             []Endpoint // normal servers
 	XferServers, NewXferServers, DepartedXferServers []Endpoint // servers that transfer
 	Clients, NewClients, DepartedClients             []Endpoint
+	// XferStarts names, for each of XferServers, the transfer that it is in: the
+	// logical time (ViewID.Ltime) of the view in which it began.
+	XferStarts []uint64
 
 	// ServerCoordinator is the server of the lowest rank, zero if there is none.
 	ServerCoordinator, OldServerCoordinator Endpoint
@@ -83,6 +87,14 @@ func (v *View) String() string {
 		b.WriteString(" sourcesLost")
 	}
 	return b.String()
+}
+
+// Since is the view compared with an earlier one of the same member, nil for
+// none: what is new, what has departed and what was before is relative to that.
+func (v *View) Since(old *View) *View {
+	c := *v
+	c.compare(old)
+	return &c
 }
 
 // diff lists the members of a that are not in b.

@@ -19,19 +19,21 @@ func v2(t *testing.T, x clsv.Xfer) *lab {
 	return l
 }
 
-func TestXF01and02(t *testing.T) {
+func TestXF01and02(t *testing.T) { both(t, xf01and02) }
+
+func xf01and02(t *testing.T) {
 	l := v2(t, clsv.AtomicXfer)
 	x := l.r["X"].m
 	l.ok(x.AskState(l.id("A"), []byte("p1")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.expect("A", "ask X p1")
-	l.c.Run(100 * ms) // answers may take their time
+	l.run(100 * ms) // answers may take their time
 	l.ok(l.r["A"].m.SendState(l.id("X"), []byte("d1")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.ok(x.AskState(l.id("K"), []byte("p2")))
-	l.c.Run(ms)
+	l.asked("K")
 	l.ok(l.r["K"].m.SendState(l.id("X"), []byte("d2")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.expect("X", "state A d1", "state K d2")
 	l.expect("c")
 	l.ok(x.XferDone())
@@ -39,7 +41,9 @@ func TestXF01and02(t *testing.T) {
 	l.shape("X", "S=[K A X] T=[] C=[c] type=none server")
 }
 
-func TestXF04(t *testing.T) {
+func TestXF04(t *testing.T) { both(t, xf04) }
+
+func xf04(t *testing.T) {
 	l := v2(t, clsv.FreeXfer)
 	ask := func(who, whom string) error { return l.r[who].m.AskState(l.id(whom), nil) }
 	l.is(ask("c", "A"), clsv.ErrNotInTransfer)
@@ -51,7 +55,7 @@ func TestXF04(t *testing.T) {
 	l.is(l.r["A"].m.SendState(l.id("c"), nil), clsv.ErrNotTransferring)
 	l.is(l.r["A"].m.SendState(clsv.Endpoint{Name: "no"}, nil), clsv.ErrNotMember)
 	l.ok(ask("X", "A"))
-	l.c.Run(ms)
+	l.asked("A")
 	l.ok(l.r["X"].m.XferDone())
 	l.is(ask("X", "A"), clsv.ErrNotInTransfer)
 	l.ok(l.r["A"].m.SendState(l.id("X"), []byte("late")))
@@ -88,24 +92,28 @@ func TestXF07(t *testing.T) {
 	l.shape("X", "S=[K X] T=[] C=[c] type=none server")
 }
 
-func TestXF08(t *testing.T) {
+func TestXF08(t *testing.T) { both(t, xf08) }
+
+func xf08(t *testing.T) {
 	l := g0(t)
 	x := l.add("X", server(clsv.FreeXfer))
 	l.is(x.m.XferDone(), clsv.ErrNotJoined)
 	for _, n := range []string{"c", "K"} {
 		l.is(l.r[n].m.XferDone(), clsv.ErrNotInTransfer)
 	}
-	l.c.Run(100 * ms)
+	l.run(100 * ms)
 	if n := l.views("c"); n != 0 {
 		t.Errorf("%d views", n)
 	}
 }
 
-func TestXF10(t *testing.T) {
+func TestXF10(t *testing.T) { both(t, xf10) }
+
+func xf10(t *testing.T) {
 	l := v2(t, clsv.AtomicXfer)
 	x := l.r["X"]
 	x.onBlock = func() {
-		l.c.World.After(time.Microsecond, func() { l.ok(x.m.XferDone()) })
+		l.after(time.Microsecond, func() { l.ok(x.m.XferDone()) })
 		x.onBlock = nil
 	}
 	l.join("d", client)
@@ -176,7 +184,9 @@ func TestXF13(t *testing.T) {
 	l.shape("X", "S=[X Y] T=[] C=[c] type=none server")
 }
 
-func TestXF14(t *testing.T) {
+func TestXF14(t *testing.T) { both(t, xf14) }
+
+func xf14(t *testing.T) {
 	l := newLab(t)
 	o := server(clsv.AtomicXfer)
 	o.SourcesLost = clsv.Wait
@@ -184,16 +194,16 @@ func TestXF14(t *testing.T) {
 		l.join(n, o)
 	}
 	l.join("c", clsv.Options{SourcesLost: clsv.Wait})
-	l.c.Partition([]string{"K"}, []string{"X", "c"})
+	l.b.partition([]string{"K"}, []string{"X", "c"})
 	l.until(func() bool { return len(l.r["X"].last().Members) == 2 })
 	l.shape("X", "S=[] T=[X] C=[c] type=atomic xfer")
 	if v := l.r["X"].last(); v.StartXfer || !v.SourcesLost {
 		t.Error(v)
 	}
 	l.cast("c", "m")
-	l.c.Run(time.Second)
+	l.run(time.Second)
 	l.mark()
-	l.c.Heal()
+	l.b.heal()
 	l.settle()
 	l.shape("X", "S=[K] T=[X] C=[c] type=atomic xfer")
 	if v := l.r["X"].last(); !v.StartXfer {
@@ -215,7 +225,9 @@ func TestSourcesLostFail(t *testing.T) {
 	l.is(x.exit, clsv.ErrSourcesLost)
 }
 
-func TestXF16(t *testing.T) {
+func TestXF16(t *testing.T) { both(t, xf16) }
+
+func xf16(t *testing.T) {
 	l := newLab(t)
 	o := server(clsv.AtomicXfer)
 	o.XferTimeout = time.Second
@@ -223,13 +235,14 @@ func TestXF16(t *testing.T) {
 	x := l.join("X", o)
 	l.join("c", client)
 	l.cast("c", "m")
-	l.c.Run(600 * ms)
+	l.run(600 * ms)
 	l.ok(x.m.AskState(l.id("K"), nil)) // is progress
-	l.c.Run(600 * ms)
+	l.run(600 * ms)
 	l.shape("X", "S=[K] T=[X] C=[c] type=atomic xfer")
-	l.c.Run(600 * ms)
+	l.run(600 * ms)
 	l.shape("X", "S=[K] T=[] C=[X c] type=none becoming")
 	l.got("K", "c:m")
+	l.soon(func() bool { return len(x.degraded) == 1 })
 	if len(x.degraded) != 1 || !errors.Is(x.degraded[0].Err, clsv.ErrDeadline) {
 		t.Errorf("degraded %v", x.degraded)
 	}
@@ -242,13 +255,16 @@ func TestXF16(t *testing.T) {
 		"view M=[K X c d] S=[K] T=[X] +T=[X] C=[c d] -C=[X] xfer<-becoming startXfer")
 }
 
-func TestXF19(t *testing.T) {
+func TestXF19(t *testing.T) { both(t, xf19) }
+
+func xf19(t *testing.T) {
 	l := v2(t, clsv.ProtectedXfer)
 	for i := range 10 {
 		l.cast("c", fmt.Sprint("g", i))
 		l.cast("c", fmt.Sprint("s", i), clsv.MsgOptions{Safety: clsv.Safe})
 	}
-	l.c.Run(10 * ms)
+	l.run(10 * ms)
+	l.soon(func() bool { return len(l.r["X"].got) == 10 })
 	if got := l.r["X"].got; len(got) != 10 || got[0] != "c:s0" {
 		t.Errorf("X got %v", got)
 	}

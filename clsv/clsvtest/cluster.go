@@ -37,6 +37,7 @@ type Cluster struct {
 	total   bool
 	closing bool
 	parts   [][]string // of the partition
+	task    *task      // that runs
 }
 
 // New makes a cluster without members.

@@ -33,12 +33,17 @@ type runtime struct {
 	m       *sim.Member
 	running bool // callbacks run
 	over    bool // it has ended as it should
+	dead    bool // it has ended
+	tasks   []*task
 }
 
 // Do runs f in the member's group.
-func (r *runtime) Do(f func(g *stack.Group)) { r.m.Do(f) }
+func (r *runtime) Do(f func(g *stack.Group)) {
+	r.m.Do(f)
+	r.wake()
+}
 
-// Wait lets virtual time pass.
+// Wait lets virtual time pass. A task gives its turn back meanwhile.
 func (r *runtime) Wait(ctx context.Context, done <-chan struct{}, limit time.Duration) error {
 	if limit == 0 {
 		limit = time.Hour
@@ -51,7 +56,12 @@ func (r *runtime) Wait(ctx context.Context, done <-chan struct{}, limit time.Dur
 			return false
 		}
 	}
-	r.cluster.World.WaitFor(limit, func() bool { return closed() || ctx.Err() != nil })
+	if t := r.cluster.task; t != nil {
+		end := r.cluster.Now() + limit
+		t.wait(func() bool { return closed() || ctx.Err() != nil || r.cluster.Now() >= end })
+	} else {
+		r.cluster.World.WaitFor(limit, func() bool { return closed() || ctx.Err() != nil })
+	}
 	switch {
 	case closed():
 		return nil
@@ -96,6 +106,7 @@ func (a *application) Run() {
 	a.r.running = true
 	a.Runner.Run()
 	a.r.running = false
+	a.r.wake()
 }
 
 // Close is called when the member's process has ended.
@@ -103,6 +114,7 @@ func (a *application) Close() {
 	if c, ok := a.Runner.(sim.Closer); ok {
 		c.Close()
 	}
+	a.r.kill()
 	if !a.r.over && !a.r.cluster.closing {
 		a.r.over = true
 		e := trace.Event{Kind: trace.Crash, Time: int64(a.r.cluster.World.Now()), P: a.r.m.Self}

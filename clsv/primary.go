@@ -1,0 +1,76 @@
+package clsv
+
+import "maestro/stack"
+
+// PrimaryObserver is a Handler that, with GroupOptions.PrimaryOnly, is told of
+// the views that messages go out in.
+type PrimaryObserver interface {
+	// PrimaryView comes once for such a view, after its AcceptedView and before
+	// anything of it is received; what has waited for the view is sent before.
+	// viewMsg is that of AcceptedView.
+	PrimaryView(v *View, viewMsg []byte)
+}
+
+// A view that has enough members on its list may have been installed by few of
+// them: the others never heard of it, and went on to another view. So, with
+// PrimaryOnly, each member that has installed a view multicasts that it has,
+// and the view is primary for those who have heard so from a quorum. Two views
+// with a quorum each have a member in common that has installed both, one after
+// the other. And since the announcements are multicasts like others, members
+// that leave the view together have heard the same ones: if the view was
+// primary for one of them, it is for all.
+
+// candidate reports whether the view may become primary.
+func (c *core) candidate(in *intake) bool {
+	return c.opts.PrimaryOnly && in.view.Primary && in.typ == NoXfer
+}
+
+// flows reports whether messages of the view reach the application as they
+// come. In views that cannot become primary there are none of users.
+func (c *core) flows(in *intake) bool { return in.entered && (in.prime || !c.candidate(in)) }
+
+// announce tells that this member has installed the view.
+func (c *core) announce(in *intake) {
+	if c.candidate(in) && !c.leaving {
+		in.here = make([]bool, len(in.view.Members))
+		c.tell(stack.All, kindInstalled, nil)
+	}
+}
+
+// installed counts a member that has installed the view.
+func (c *core) installed(from int) {
+	in := c.cur
+	if in.here == nil || in.here[from] {
+		c.stats.Malformed++
+		return
+	}
+	in.here[from] = true
+	in.announced++
+	if in.announced == max(c.opts.Quorum, 1) {
+		in.prime = true
+		if in.entered {
+			c.admit(in)
+		}
+	}
+}
+
+// admit lets messages of a view flow, once it is primary and has been entered.
+func (c *core) admit(in *intake) {
+	c.push(item{op: opPrimary, ev: &event{in: in, data: in.viewMsg}})
+	c.in = append(c.in, in.held...)
+	in.held = nil
+}
+
+// begin has messages of this member go out in a view, those that have waited
+// first, before its application knows that it is primary.
+func (c *core) begin(in *intake) {
+	in.begun = true
+	c.release()
+}
+
+// callPrimary tells the handler of a primary view.
+func (c *core) callPrimary(ev *event) {
+	if p, ok := c.h.(PrimaryObserver); ok {
+		p.PrimaryView(c.view, ev.data)
+	}
+}
