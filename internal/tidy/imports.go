@@ -58,6 +58,7 @@ var dependencies = []struct {
 	{"github.com/vishvananda/netns", []string{"internal/netlab"}},
 	{"github.com/prometheus", []string{"clsv/metrics", "cmd/*"}},
 	{"github.com/spf13/cobra", []string{"cmd/*"}},
+	{"github.com/cespare/xxhash", []string{"clsv/csx", "clsv/rsm"}},
 	{"github.com/klauspost", []string{"clsv", "clsv/*", "layers/*"}},
 	{"github.com/HdrHistogram", []string{"bench", "bench/*", "cmd/*"}},
 }

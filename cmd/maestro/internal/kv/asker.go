@@ -1,6 +1,7 @@
 package kv
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -56,7 +57,7 @@ func (s *Store) Dump(ctx context.Context) ([]Entry, error) {
 		return nil, err
 	}
 	t := newTable()
-	if err := t.restore(b); err != nil {
+	if _, err := t.restore(bytes.NewReader(b)); err != nil {
 		return nil, err
 	}
 	return t.entries(), nil
@@ -114,6 +115,9 @@ func (s *Store) startAsk(what uint8, key string) *ask {
 // askAgain sends questions that wait for no server of the view, or answers them
 // if the state has come here meanwhile. Called with s.mu held.
 func (s *Store) askAgain() (out []post) {
+	if s.view == nil {
+		return nil
+	}
 	if s.have {
 		for _, a := range s.asks {
 			s.answered(s.answer(&a.question))
@@ -150,9 +154,9 @@ func (s *Store) answer(q *question) *answer {
 			a.status = statusTooLarge
 			break
 		}
-		for _, e := range s.t.entries() {
-			a.body = appendString(appendString(append(a.body, 'e'), e.Key), e.Value)
-		}
+		var b bytes.Buffer
+		_, _ = snapshot(s.t.data).WriteTo(&b) // cannot fail
+		a.body = b.Bytes()
 	case askDigest:
 		a.body, _ = json.Marshal(s.t.digest()) // cannot fail
 	}

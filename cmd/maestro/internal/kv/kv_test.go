@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -177,7 +178,7 @@ func TestSetGetDelete(t *testing.T) {
 		t.Errorf("%s, want %s", got, want)
 	}
 	list := newTable()
-	if err := list.restore([]byte(b.inquire(c, askDump, ""))); err != nil ||
+	if _, err := list.restore(strings.NewReader(b.inquire(c, askDump, ""))); err != nil ||
 		!slices.Equal(list.entries(), b.stores["b"].entries()) {
 		t.Error(list.entries(), err)
 	}
@@ -195,7 +196,7 @@ func (b *bench) write(s *Store, until func() bool) (acked map[string]string) {
 	acked = map[string]string{}
 	var flight []*Update
 	for i := 0; !until(); i++ {
-		flight = append(flight, s.StartSet(fmt.Sprintf("%s-%02d", s.m.Endpoint().Name, i%40),
+		flight = append(flight, s.StartSet(fmt.Sprintf("%s-%02d", s.r.Endpoint().Name, i%40),
 			fmt.Sprintf("write %d", i)))
 		b.c.Run(300 * time.Microsecond)
 		flight = b.reap(flight, acked)
@@ -271,16 +272,15 @@ func TestSourceDies(t *testing.T) {
 		c := b.add("c", clsv.Client)
 		b.settle("a", "b", "c")
 		n := b.add("n", clsv.Server)
-		if !b.c.Wait(5*time.Second, func() bool {
-			n.mu.Lock()
-			defer n.mu.Unlock()
-			return n.in.got > 2
-		}) {
+		if !b.c.Wait(5*time.Second, func() bool { return n.r.Member.Stats().BytesIn > 150 }) {
 			t.Fatal("no transfer")
 		}
-		n.mu.Lock()
-		source := n.in.source.Name
-		n.mu.Unlock()
+		source := ""
+		for _, e := range b.events["n"] {
+			if e.What == Transferring {
+				source = e.Source.Name
+			}
+		}
 		b.c.Crash(source)
 		acked := b.write(c, n.Ready)
 		left := slices.DeleteFunc([]string{"a", "b", "n", "c"},
@@ -301,11 +301,7 @@ func TestPromoted(t *testing.T) {
 	c := b.add("c", clsv.Client)
 	b.settle("a", "c")
 	n := b.add("n", clsv.Server)
-	b.c.Wait(5*time.Second, func() bool {
-		n.mu.Lock()
-		defer n.mu.Unlock()
-		return n.in.got > 2
-	})
+	b.c.Wait(5*time.Second, func() bool { return n.r.Member.Stats().BytesIn > 150 })
 	b.c.Crash("a")
 	b.settle("n", "c")
 	if got := len(n.entries()); got == 0 || got >= 20 {
@@ -366,6 +362,7 @@ func TestOnce(t *testing.T) {
 				t.Errorf("k = %d, %s: %v, %v", k, key, was, err)
 			}
 		}
+		b.c.Run(time.Second) // one server has acknowledged, the other has it by now
 		if got := len(b.stores["b"].entries()); got != 10 {
 			t.Errorf("k = %d: %d entries", k, got)
 		}

@@ -1,18 +1,16 @@
 package kv
 
 import (
-	"container/list"
+	"bufio"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"hash/fnv"
+	"io"
 	"maps"
 	"slices"
 )
-
-// maxSessions bounds the sessions that a table remembers; the one that has been
-// silent longest goes first, at all servers the same.
-const maxSessions = 1024
 
 // Entry is a key and its value.
 type Entry struct {
@@ -27,25 +25,14 @@ type Digest struct {
 	Bytes   int    `json:"bytes"` // of keys and values
 }
 
-// table is the state: a deterministic machine without locks.
+// table is the state, without locks.
 type table struct {
-	data     map[string]string
-	bytes    int
-	sum      uint64 // of all entries, in no order
-	sessions map[uint64]*list.Element
-	recent   *list.List // of *session, the longest silent first
+	data  map[string]string
+	bytes int
+	sum   uint64 // of all entries, in no order
 }
 
-// session is what is known of one writer.
-type session struct {
-	id, seq uint64
-	results []byte
-}
-
-func newTable() *table {
-	return &table{data: map[string]string{}, sessions: map[uint64]*list.Element{},
-		recent: list.New()}
-}
+func newTable() *table { return &table{data: map[string]string{}} }
 
 // mix hashes one entry.
 func mix(key, value string) uint64 {
@@ -79,49 +66,12 @@ func (t *table) del(key string) (was bool) {
 	return was
 }
 
-// last is what a session did last, nil if nothing is known.
-func (t *table) last(id uint64) *session {
-	if e := t.sessions[id]; e != nil {
-		return e.Value.(*session)
+// apply carries an operation out, and reports whether the key was there.
+func (t *table) apply(o *op) bool {
+	if o.del {
+		return t.del(o.key)
 	}
-	return nil
-}
-
-// apply carries an update out, unless it has been before. It returns the
-// results; ok is false for an update that is older than the session's last.
-func (t *table) apply(u *update) (results []byte, ok bool) {
-	if s := t.last(u.session); s != nil && u.seq <= s.seq {
-		return s.results, u.seq == s.seq
-	}
-	results = make([]byte, len(u.ops))
-	for i, o := range u.ops {
-		var was bool
-		switch {
-		case o.sync:
-		case o.del:
-			was = t.del(o.key)
-		default:
-			was = t.set(o.key, o.value)
-		}
-		if was {
-			results[i] = 1
-		}
-	}
-	t.note(session{u.session, u.seq, results})
-	return results, true
-}
-
-// note remembers what a session did last.
-func (t *table) note(s session) {
-	if e := t.sessions[s.id]; e != nil {
-		t.recent.Remove(e)
-	}
-	t.sessions[s.id] = t.recent.PushBack(&s)
-	if t.recent.Len() > maxSessions {
-		old := t.recent.Front()
-		t.recent.Remove(old)
-		delete(t.sessions, old.Value.(*session).id)
-	}
+	return t.set(o.key, o.value)
 }
 
 // hash is the state's hash, never 0.
@@ -130,10 +80,12 @@ func (t *table) hash() uint64 {
 	return max(h, 1)
 }
 
-func (t *table) entries() []Entry {
-	out := make([]Entry, 0, len(t.data))
-	for _, k := range slices.Sorted(maps.Keys(t.data)) {
-		out = append(out, Entry{k, t.data[k]})
+func (t *table) entries() []Entry { return sorted(t.data) }
+
+func sorted(m map[string]string) []Entry {
+	out := make([]Entry, 0, len(m))
+	for _, k := range slices.Sorted(maps.Keys(m)) {
+		out = append(out, Entry{k, m[k]})
 	}
 	return out
 }
@@ -148,53 +100,68 @@ func (t *table) digest() Digest {
 	return Digest{hex.EncodeToString(h.Sum(nil)), len(t.data), t.bytes}
 }
 
-// snapshot is the whole state in portions of about size bytes, at least one.
-func (t *table) snapshot(size int) [][]byte {
-	var chunks [][]byte
+// snapshot is a copy of a table that is written later: the same state, the same
+// bytes.
+type snapshot map[string]string
+
+func (t *table) snapshot() snapshot { return maps.Clone(t.data) }
+
+// WriteTo writes the entries in the order of their keys.
+func (s snapshot) WriteTo(w io.Writer) (n int64, err error) {
 	var b []byte
-	cut := func() {
-		if len(b) >= size {
-			chunks, b = append(chunks, b), nil
+	for _, e := range sorted(s) {
+		if b = appendString(appendString(b, e.Key), e.Value); len(b) > 64<<10 {
+			k, err := w.Write(b)
+			n += int64(k)
+			if err != nil {
+				return n, err
+			}
+			b = b[:0]
 		}
 	}
-	for e := t.recent.Front(); e != nil; e = e.Next() {
-		s := e.Value.(*session)
-		b = binary.BigEndian.AppendUint64(append(b, 's'), s.id)
-		b = binary.AppendUvarint(b, s.seq)
-		b = appendString(b, string(s.results))
-		cut()
-	}
-	for _, e := range t.entries() { // sorted: the same state, the same portions
-		b = appendString(appendString(append(b, 'e'), e.Key), e.Value)
-		cut()
-	}
-	if len(b) > 0 || len(chunks) == 0 {
-		chunks = append(chunks, b)
-	}
-	return chunks
+	k, err := w.Write(b)
+	return n + int64(k), err
 }
 
-// restore adds a portion of a snapshot.
-func (t *table) restore(records []byte) error {
-	for r := (reader{b: records}); len(r.b) > 0; {
-		switch r.byte() {
-		case 's':
-			s := session{id: r.uint64(), seq: r.uvarint()}
-			s.results = []byte(r.string())
-			if !r.bad {
-				t.note(s)
-			}
-		case 'e':
-			k, v := r.string(), r.string()
-			if !r.bad {
-				t.set(k, v)
-			}
-		default:
-			r.bad = true
+// restore adds what a snapshot has written, up to the end or to an error, which
+// it returns. N is how many bytes it has read.
+func (t *table) restore(in io.Reader) (n int, err error) {
+	r := bufio.NewReader(in)
+	for {
+		key, err := readString(r, MaxKey)
+		if errors.Is(err, io.EOF) {
+			return n, nil
 		}
-		if r.bad {
-			return errFormat
+		if err != nil {
+			return n, err
 		}
+		value, err := readString(r, MaxValue)
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		if err != nil {
+			return n, err
+		}
+		t.set(key, value)
+		n += len(key) + len(value)
 	}
-	return nil
+}
+
+// readString reads a length and as many bytes. It returns io.EOF if there is
+// nothing at all.
+func readString(r *bufio.Reader, limit uint64) (string, error) {
+	n, err := binary.ReadUvarint(r)
+	if err != nil {
+		return "", err
+	}
+	if n > limit {
+		return "", errFormat
+	}
+	b := make([]byte, n)
+	if _, err := io.ReadFull(r, b); errors.Is(err, io.EOF) {
+		return "", io.ErrUnexpectedEOF
+	} else if err != nil {
+		return "", err
+	}
+	return string(b), nil
 }

@@ -95,6 +95,8 @@ func describe(e *kv.Event) Event {
 	case kv.Promoted:
 		d.Text = fmt.Sprintf("all who had the map are gone: going on with the %d entries that came",
 			e.Entries)
+	case kv.Failed:
+		d.Text = "all who had the map are gone, and nothing of it came"
 	case kv.Degraded:
 		d.Text = "not a server any more, the map has to be fetched again"
 	case kv.Ended:
