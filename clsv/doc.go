@@ -73,17 +73,18 @@
 // and whatever the servers hold is what the newcomer needs.
 //
 // With FreeXfer and ProtectedXfer the state may change during the transfer. The
-// view in which a server is new among XferServers is the point to agree on:
-// all messages of earlier views belong to the state at its beginning, which
-// every normal server can note in AcceptedView, and all later ones are received
-// by the newcomer itself. So:
+// view in which the newcomer asks is the point to agree on: all messages of
+// earlier views belong to the state at its beginning, which every normal server
+// can note in AcceptedView, and all later ones are received by the newcomer
+// itself. So:
 //
-//   - a normal server, in AcceptedView, keeps a snapshot of its state for each
-//     of View.NewXferServers, and answers AskState from that snapshot, until
-//     the newcomer is no longer among XferServers;
-//   - a server with StartXfer begins with an empty backlog, adds to it what it
-//     receives, and when it has the snapshot, applies the backlog to it, and
-//     calls XferDone.
+//   - a server with StartXfer, or whose source is among DepartedServers, begins
+//     with an empty backlog, names the view in its request, and adds to the
+//     backlog what it receives; when it has the snapshot of that view, it
+//     applies the backlog to it, and calls XferDone;
+//   - a normal server, in each AcceptedView with XferServers, keeps a snapshot of
+//     its state under the view's id, until a view has none, and answers with the
+//     snapshot of the view that is named.
 //
 // Package csx does all of that, package rsm makes a replicated machine of it.
 //

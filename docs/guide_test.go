@@ -19,8 +19,9 @@ type counter struct {
 	m       *clsv.Member
 	have    bool // the state is here
 	n       int
-	backlog []int                 // received while the state is on its way
-	kept    map[clsv.Endpoint]int // the state for those who transfer it
+	asked   uint64         // the view in which the backlog begins
+	backlog []int          // received while the state is on its way
+	kept    map[uint64]int // the state as it was when a view began
 }
 
 // add is called by clients: all servers add x, in the same order.
@@ -41,32 +42,39 @@ func (c *counter) ReceiveScast(_ clsv.Endpoint, msg []byte) {
 
 func (c *counter) AcceptedView(v *clsv.View, _ []byte) {
 	switch {
-	case v.StartXfer: // begin, or begin again
-		c.have, c.n, c.backlog = false, 0, nil
-		_ = c.m.AskState(v.ServerCoordinator, nil)
-	case v.State == clsv.ServerXfer && len(v.DepartedServers) > 0: // perhaps ours
-		_ = c.m.AskState(v.ServerCoordinator, nil)
+	case v.StartXfer, v.State == clsv.ServerXfer && len(v.DepartedServers) > 0:
+		// Begin, or begin again: the server that was asked may be gone.
+		c.have, c.asked, c.backlog = false, v.ID.Ltime, nil
+		_ = c.m.AskState(v.ServerCoordinator, fmt.Append(nil, c.asked))
 	case v.State == clsv.ServerNormal:
 		c.have = true // the first server begins with nothing
-		for _, e := range v.NewXferServers {
-			c.kept[e] = c.n
+		if len(v.XferServers) == 0 {
+			clear(c.kept)
+		} else {
+			c.kept[v.ID.Ltime] = c.n
 		}
 	}
 }
 
-func (c *counter) AskState(origin clsv.Endpoint, _ []byte) {
-	_ = c.m.SendState(origin, fmt.Append(nil, c.kept[origin]))
+func (c *counter) AskState(origin clsv.Endpoint, request []byte) {
+	var view uint64
+	fmt.Sscan(string(request), &view)
+	if n, ok := c.kept[view]; ok {
+		_ = c.m.SendState(origin, fmt.Append(nil, view, n))
+	}
 }
 
 func (c *counter) RcvState(_ clsv.Endpoint, state []byte) {
-	if c.have {
-		return // the answer to the first of two requests came
+	var view uint64
+	var n int
+	fmt.Sscan(string(state), &view, &n)
+	if c.have || view != c.asked {
+		return // the answer to an earlier request
 	}
-	fmt.Sscan(string(state), &c.n)
 	for _, x := range c.backlog {
-		c.n += x
+		n += x
 	}
-	c.have, c.backlog = true, nil
+	c.have, c.n, c.backlog = true, n, nil
 	_ = c.m.XferDone()
 }
 
@@ -74,7 +82,7 @@ func (c *counter) RcvState(_ clsv.Endpoint, state []byte) {
 
 // begin: options
 func newCounter(name string, role clsv.Role) (*counter, clsv.Options) {
-	c := &counter{kept: map[clsv.Endpoint]int{}}
+	c := &counter{kept: map[uint64]int{}}
 	o := clsv.Options{Role: role, Xfer: clsv.FreeXfer, Handler: c}
 	o.Group, o.Name, o.Total = "counters", name, true
 	return c, o

@@ -15,21 +15,20 @@ type journal struct {
 	m       *clsv.Member
 	have    bool // the state is here
 	lines   []string
-	backlog []string // received while the state is on its way
-	snaps   map[clsv.Endpoint]string
+	backlog []string          // received while the state is on its way
+	snaps   map[string]string // by the view in which they begin
 }
 
 func (j *journal) AcceptedView(v *clsv.View, _ []byte) {
+	view := fmt.Sprint(v.ID.Ltime)
 	switch {
-	case v.StartXfer:
+	case v.StartXfer, v.State == clsv.ServerXfer && len(v.DepartedServers) > 0:
 		j.have, j.lines, j.backlog = false, nil, nil
-		_ = j.m.AskState(v.ServerCoordinator, nil)
-	case v.State == clsv.ServerXfer && len(v.DepartedServers) > 0:
-		_ = j.m.AskState(v.ServerCoordinator, nil)
+		_ = j.m.AskState(v.ServerCoordinator, []byte(view))
 	case v.State == clsv.ServerNormal:
 		j.have = true
-		for _, e := range v.NewXferServers {
-			j.snaps[e] = strings.Join(j.lines, "\n")
+		if len(v.XferServers) > 0 {
+			j.snaps[view] = strings.Join(j.lines, "\n")
 		}
 	}
 }
@@ -42,8 +41,8 @@ func (j *journal) ReceiveScast(_ clsv.Endpoint, msg []byte) {
 	}
 }
 
-func (j *journal) AskState(origin clsv.Endpoint, _ []byte) {
-	_ = j.m.SendState(origin, []byte(j.snaps[origin]))
+func (j *journal) AskState(origin clsv.Endpoint, view []byte) {
+	_ = j.m.SendState(origin, []byte(j.snaps[string(view)]))
 }
 
 func (j *journal) RcvState(_ clsv.Endpoint, state []byte) {
@@ -52,7 +51,7 @@ func (j *journal) RcvState(_ clsv.Endpoint, state []byte) {
 }
 
 func server(c *clsvtest.Cluster, name string) *journal {
-	j := &journal{snaps: map[clsv.Endpoint]string{}}
+	j := &journal{snaps: map[string]string{}}
 	j.m = c.Add(name, clsv.Options{Role: clsv.Server, Xfer: clsv.FreeXfer, Handler: j})
 	_ = j.m.StartJoin()
 	return j
