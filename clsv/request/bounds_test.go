@@ -159,6 +159,7 @@ func TestSafety(t *testing.T) {
 	if waits.ended+one.ended > 0 {
 		t.Error("unsafe")
 	}
+	l.c.Run(ms) // X may get it a little later
 	if s := x.d.Stats(); s.Requests != 1 || s.Answers != 0 {
 		t.Errorf("%+v", s)
 	}
