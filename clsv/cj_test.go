@@ -284,10 +284,7 @@ func cj28(t *testing.T) {
 	l.expect("X", "view M=[K A c X] +M=[K A c X] S=[K A] +S=[K A] T=[X] +T=[X] C=[c] +C=[c] "+
 		"xfer<-joining sr=-1/-1 startXfer")
 	l.ok(x.m.XferDone())
-	l.soon(func() bool { return x.m.State() == clsv.ServerNormal })
-	if x.m.State() != clsv.ServerNormal {
-		t.Error(x.last())
-	}
+	l.until(func() bool { return x.m.State() == clsv.ServerNormal })
 }
 
 func TestCJ29(t *testing.T) { both(t, cj29) }

@@ -20,7 +20,6 @@ type everywhere struct {
 	went   int    // how often it has
 	inside bool
 	peer   func() clsv.Endpoint // somebody else
-	d      clsv.Endpoint        // a client that has left
 }
 
 // at makes the downcalls, if a callback is the one. No other may begin before it

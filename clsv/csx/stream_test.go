@@ -269,10 +269,8 @@ func TestSnapshotReleased(t *testing.T) {
 // tally is a replicated state that has the order of all messages in it.
 type tally struct {
 	*app
-	log   []byte
-	hold  bool
-	ready bool
-	slow  time.Duration
+	log  []byte
+	slow time.Duration
 }
 
 func newTally(slow time.Duration) *tally {
