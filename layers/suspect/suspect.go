@@ -15,7 +15,10 @@
 // whose kernel answers with port unreachable if the process is gone; members
 // that have been silent for two thirds of Silence are probed each Heartbeat.
 // When this member's own timer comes late by more than a quarter of Silence,
-// it was itself that stood still, and everybody gets as much more time.
+// it was itself that stood still, and everybody gets as much more time. A member
+// that is probed, and is about to probe its own neighbour, does that at once, and
+// sends its heartbeat along if that is due soon: so a ring of probes goes round as
+// a wave, and an idle member wakes once for what would be two or three events.
 //
 // Source: heartbeats as in Ensemble's suspect and JGroups' FD_ALL3; the ring of
 // probes as in FD_SOCK, with the kernel's ICMP instead of a TCP reset; the
@@ -58,8 +61,13 @@ type layer struct {
 }
 
 func (l *layer) Receive(d *stack.Datagram) {
-	if d.Kind == wire.KindProbe && d.Seq == 1 {
+	switch {
+	case d.Kind == wire.KindProbe && d.Seq == 1:
 		l.SendControl(int(d.Sender), wire.KindProbe, 0, nil)
+	case d.Kind == wire.KindProbe && l.probeAt.Sub(l.Now()) < l.Config().Probe/2:
+		l.heard.Shift = 0
+		// The next wave comes before the next timer.
+		l.round(l.Now(), l.Config().Probe+l.Config().Probe/8)
 	}
 }
 
@@ -71,23 +79,41 @@ func (l *layer) Event(e stack.Event) {
 
 // Expire beats, probes and judges.
 func (l *layer) Expire() {
-	now, cfg := l.Now(), l.Config()
+	now := l.Now()
 	l.heard.Shift = 0
 	if late := now.Sub(l.due); late > l.Silence()/4 {
 		l.heard.Shift = late
 		l.Counters().SelfStalls++
 	}
 	if l.probeAt <= now {
-		l.probeAt = now.Add(cfg.Probe)
-		if r := l.neighbour(); r >= 0 {
-			l.SendControl(r, wire.KindProbe, 0, nil)
-		}
+		l.round(now, l.Config().Probe)
+		return
 	}
-	if l.beatAt <= now {
-		l.beatAt = now.Add(cfg.Heartbeat)
+	l.beat(now, 0)
+	l.judge(now)
+	l.sleep()
+}
+
+// round probes, for the next time after d, and beats if that is due soon.
+func (l *layer) round(now stack.Time, d time.Duration) {
+	l.probeAt = now.Add(d)
+	if r := l.neighbour(); r >= 0 {
+		l.SendControl(r, wire.KindProbe, 0, nil)
+	}
+	l.beat(now, l.Config().Probe/2)
+	l.judge(now)
+	l.sleep()
+}
+
+// beat tells that this member lives, if that is due within d.
+func (l *layer) beat(now stack.Time, d time.Duration) {
+	if l.beatAt <= now.Add(d) {
+		l.beatAt = now.Add(l.Config().Heartbeat)
 		l.CastControl(wire.KindHeartbeat, 0, nil)
 	}
-	l.judge(now)
+}
+
+func (l *layer) sleep() {
 	l.due = min(l.beatAt, l.probeAt)
 	l.SetDeadline(l.due)
 }
