@@ -179,7 +179,9 @@ func (l *layer) decided(d *stack.Datagram, m *wire.Decision) {
 	if p == nil || l.over || !l.valid(m, p) {
 		return
 	}
-	if l.beyond(p) {
+	// Whom its own view has failed does not go on from it, even if a late request
+	// of an earlier view of its has brought it into the next one.
+	if l.beyond(p) || slices.Contains(p.Failed, l.Me()) && !l.excludes(m) {
 		l.Tell(stack.Gone{View: m.Next.ID, Members: l.others(m)})
 		return
 	}
