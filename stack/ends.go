@@ -24,6 +24,7 @@ func (s *Stack) connect() {
 	}
 	lower.above = (*ceiling)(s)
 	s.top = below
+	s.writer, _ = below.(Writer)
 }
 
 // ceiling is the application's place.

@@ -101,6 +101,12 @@ type Pusher interface{ Push() }
 // which room in the send log is about to be claimed.
 type Claimer interface{ Claiming() }
 
+// Writer is a layer that can do without a Msg for a cast on its way down. Where
+// it is the highest of those that messages pass, casts go to it so.
+type Writer interface {
+	Write(kind uint8, head, data []byte)
+}
+
 // Answerer is a layer that knows the answers to queries.
 type Answerer interface{ Answer(Query) }
 

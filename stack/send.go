@@ -36,6 +36,10 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	}
 	g.counters.MessagesOut++
 	g.counters.MessageBytesOut += uint64(len(head) + len(data))
+	if to == All && g.cur.writer != nil {
+		g.cur.writer.Write(kind, head, data)
+		return nil
+	}
 	m := &g.msg // only what is used is written: this is done for each message
 	m.Kind, m.From, m.To, m.Head, m.Data = kind, g.cur.view.Rank, to, head, data
 	g.cur.Down(m)

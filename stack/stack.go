@@ -88,9 +88,10 @@ type Stack struct {
 	answerers []Answerer
 	pushers   []Pusher
 
-	wire  Wire
-	top   Layer
-	route [wire.KindCount]Layer
+	wire   Wire
+	top    Layer
+	writer Writer // top, if it is one
+	route  [wire.KindCount]Layer
 
 	// What the application was given and has taken, by StreamOf.
 	given, taken []uint64

@@ -57,7 +57,18 @@ func NewLog(pool *Pool, hdr Header, seg int) *Log {
 		ring: make([]segment, 16)}
 }
 
-// room makes the open segment ready for at least n more bytes, n <= frameMax.
+// begin makes the open segment ready for the beginning of a message of n bytes.
+// None is split for the sake of a segment's last bytes: to put it together again
+// costs more than they do.
+func (l *Log) begin(n int) {
+	least := frameMax
+	if 1+uvarintLen(uint64(n))+n > l.seg-l.fill {
+		least = max(least, l.seg/16)
+	}
+	l.room(least)
+}
+
+// room makes the open segment ready for at least n more bytes.
 func (l *Log) room(n int) {
 	if l.fill > 0 && l.seg-l.fill < n {
 		// Segments of one length make long bursts.
@@ -82,7 +93,7 @@ func (l *Log) room(n int) {
 // frame starts a message of n bytes and returns with the open segment ready for
 // its first byte.
 func (l *Log) frame(kind uint8, n int) {
-	l.room(frameMax)
+	l.begin(n)
 	b := l.chunk.B[l.off+l.fill:]
 	b[0] = kind
 	l.fill += 1 + binary.PutUvarint(b[1:], uint64(n))
@@ -103,10 +114,13 @@ func (l *Log) write(data []byte) {
 func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 	if n := len(head) + len(data); n < 0x80 && l.fill > 0 && l.fill+2+n <= l.seg {
 		// The common case: a small message with room for it.
-		b := l.chunk.B[l.off+l.fill:]
+		at := l.off + l.fill
+		b := l.chunk.B[at : at+2+n]
 		b[0], b[1] = kind, byte(n)
-		copy(b[2:], head)
-		copy(b[2+len(head):], data)
+		if b = b[2:]; len(head) > 0 {
+			b = b[copy(b, head):]
+		}
+		copy(b, data)
 		l.fill += 2 + n
 		return l.next
 	}
@@ -121,7 +135,7 @@ func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 // appended before it is committed or taken back with Unclaim. The room is in
 // the log itself where the message fits the open segment.
 func (l *Log) Claim(n int) []byte {
-	l.room(frameMax)
+	l.begin(n)
 	l.claimed = n
 	at := l.fill + 1 + uvarintLen(uint64(n))
 	if at+n <= l.seg {
@@ -141,7 +155,7 @@ func (l *Log) Unclaim() { l.claimed = -1 }
 func (l *Log) Commit(kind uint8, n int) uint64 {
 	c := l.claimed
 	l.claimed = -1
-	l.room(frameMax)
+	l.begin(c)
 	at := l.fill + 1 + uvarintLen(uint64(c))
 	if at+c > l.seg {
 		return l.Append(kind, nil, l.scratch[:n])

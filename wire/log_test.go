@@ -111,7 +111,7 @@ func (m *logModel) Burst(t *rapid.T) {
 
 // unpad cuts off what fills a segment after the end of a message.
 func (m *logModel) unpad(body []byte, full bool) []byte {
-	for k := 0; k <= 5 && k < len(body); k++ {
+	for k := 0; k <= max(5, m.seg/16) && k < len(body); k++ {
 		rest := body[:len(body)-k]
 		_, end := m.ends[m.at+len(rest)]
 		if k > 0 && !(full && end && body[len(rest)] == wire.Pad) {

@@ -63,6 +63,9 @@ func (l *layer) Down(m *stack.Msg) {
 	}
 }
 
+// Write is Down for a cast, without the message.
+func (l *layer) Write(kind uint8, head, data []byte) { l.Log().Append(kind, head, data) }
+
 // Flush closes the open segments: the turn is over.
 func (l *layer) Flush() {
 	for _, log := range l.Logs() {

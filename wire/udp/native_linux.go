@@ -2,10 +2,8 @@ package udp
 
 import (
 	"fmt"
-	"os"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -25,8 +23,8 @@ type native struct {
 
 	// Waiting. Whoever calls wake writes the eventfd only when the loop sleeps.
 	ep, ev   int
-	epFile   *os.File        // owns ep
-	epConn   syscall.RawConn // for long waits; nil if there are none
+	parking  *parking // for long waits; nil if the runtime does not take them
+	lively   bool     // the last wait was not long
 	events   [4]unix.EpollEvent
 	wait64   func(ep int, ev []unix.EpollEvent, ns int64) (int, unix.Errno)
 	evMu     sync.Mutex // guards ev between a wake and the close
@@ -169,14 +167,11 @@ func (n *native) closeFDs() error {
 	n.evMu.Lock()
 	defer n.evMu.Unlock()
 	var first error
-	if n.epFile != nil {
-		first = n.epFile.Close()
-		n.epFile, n.epConn = nil, nil
-	} else if n.ep >= 0 {
-		first = unix.Close(n.ep)
+	if n.parking != nil {
+		first = n.parking.close()
+		n.parking = nil
 	}
-	n.ep = -1
-	for _, fd := range []*int{&n.uni.fd, &n.mc.fd, &n.co.fd, &n.ev} {
+	for _, fd := range []*int{&n.ep, &n.uni.fd, &n.mc.fd, &n.co.fd, &n.ev} {
 		if *fd < 0 {
 			continue
 		}

@@ -1,9 +1,7 @@
 package udp
 
 import (
-	"errors"
 	"fmt"
-	"os"
 	"time"
 	"unsafe"
 
@@ -40,54 +38,33 @@ func (n *native) openEpoll() error {
 			return fmt.Errorf("epoll_ctl: %w", err)
 		}
 	}
-	return n.openPark()
+	n.parking, err = newParking(n.ep)
+	return err
 }
 
-// openPark gives the epoll set to the runtime's poller too. Where that does not
-// work the loop always waits by itself.
-func (n *native) openPark() error {
-	if err := unix.SetNonblock(n.ep, true); err != nil {
-		return nil //nolint:nilerr // see above
-	}
-	f := os.NewFile(uintptr(n.ep), "epoll")
-	if f.SetReadDeadline(time.Time{}) != nil {
-		n.epFile = f // only to be closed
-		return nil
-	}
-	c, err := f.SyscallConn()
-	if err != nil {
-		return fmt.Errorf("epoll: %w", err)
-	}
-	n.epFile, n.epConn = f, c
-	return nil
-}
-
-// longWait is how long a wait must be allowed to last for it to be left to the
-// runtime's poller. A thread that waits in a system call by itself is woken a
-// little sooner, but keeps the runtime's monitor awake, which costs an idle
-// process several times what its member costs.
+// A loop that something wakes within longWait is likely to be woken again soon:
+// then it waits for a while by itself before it leaves that to the runtime, which
+// takes longer.
 const longWait = 2 * time.Millisecond
 
-// park waits as the runtime does: for the epoll set itself to become readable.
+// park leaves a long wait to the runtime.
 func (n *native) park(d time.Duration) error {
-	var until time.Time
-	if d > 0 {
-		until = time.Now().Add(d)
-	}
-	if err := n.epFile.SetReadDeadline(until); err != nil {
-		return fmt.Errorf("udp: epoll: %w", err)
-	}
-	var k int
-	var errno unix.Errno
-	err := n.epConn.Read(func(uintptr) bool {
+	k, errno, began := 0, unix.Errno(0), time.Now()
+	err := n.parking.wait(d, func() bool {
 		k, errno = n.look(0)
 		return k > 0 || errno != 0 && errno != unix.EINTR
 	})
-	switch {
-	case errno != 0 && errno != unix.EINTR:
+	if err != nil {
+		return err
+	}
+	n.lively = time.Since(began) < longWait
+	return n.found(k, errno)
+}
+
+// found takes the result of a look.
+func (n *native) found(k int, errno unix.Errno) error {
+	if errno != 0 && errno != unix.EINTR {
 		return fmt.Errorf("udp: epoll: %w", errno)
-	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
-		return fmt.Errorf("udp: epoll: %w", err)
 	}
 	n.note(max(k, 0))
 	return nil
@@ -102,15 +79,15 @@ func (n *native) wait(d time.Duration) error {
 	if n.pending.Load() {
 		return nil
 	}
-	if n.epConn != nil && (d < 0 || d >= longWait) {
-		return n.park(d)
+	if n.parking != nil && (d < 0 || d >= longWait) {
+		if !n.lively {
+			return n.park(d)
+		}
+		d = longWait
 	}
 	k, errno := n.look(d)
-	if errno != 0 && errno != unix.EINTR {
-		return fmt.Errorf("udp: epoll: %w", errno)
-	}
-	n.note(max(k, 0))
-	return nil
+	n.lively = n.lively && (k > 0 || d < longWait)
+	return n.found(k, errno)
 }
 
 // look asks the epoll set, which may take d.
