@@ -33,7 +33,7 @@ func (c *core) Next() stack.Time {
 	if c.todo != 0 {
 		return 0
 	}
-	return min(c.beatAt, c.gatherAt, c.deadline(), c.patience())
+	return min(c.beatAt, c.gatherAt, c.deadline(), c.patience(), c.timers.next())
 }
 
 // Expire does what waits or is due.
@@ -48,6 +48,7 @@ func (c *core) Expire(now stack.Time) {
 			c.push(item{op: opHeartbeat})
 		}
 	}
+	c.ring(now)
 	if c.gatherAt <= now {
 		c.todo |= doView
 	}

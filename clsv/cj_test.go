@@ -175,13 +175,15 @@ func cj16(t *testing.T) {
 	l.expect("X", "block", "view M=[K A c X Y] +M=[Y] S=[K A Y] +S=[Y] T=[X] C=[c] xfer<-xfer")
 }
 
-func TestCJ17(t *testing.T) {
+func TestCJ17(t *testing.T) { both(t, cj17) }
+
+func cj17(t *testing.T) {
 	l := newLab(t)
 	l.normal("A", clsv.FreeXfer)
 	l.join("B", server(clsv.FreeXfer))
 	l.join("C", server(clsv.NoXfer))
 	l.mark()
-	l.c.Crash("A")
+	l.crash("A")
 	l.settle()
 	l.expect("C", "block", "view M=[B C] -M=[A] S=[C] -S=[A] T=[B] sc=C osc=A sr=0/1")
 	l.mark()

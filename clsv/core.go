@@ -44,6 +44,7 @@ type core struct {
 	cause            error   // why this member leaves by itself
 	joinErr          error   // why joined was closed without a view
 	after            Runtime // to be closed after Exit, if not nil
+	timers           timers
 	beatAt           stack.Time
 	gatherAt         stack.Time // when to act on requests for a view
 	urgent           []urgent
@@ -109,6 +110,7 @@ func (c *core) leave(cause error) error {
 		return ErrNotJoined
 	}
 	c.leaving, c.cause = true, cause
+	c.timers = nil
 	c.renounce()
 	c.abandon(ErrNotJoined)
 	return translate(c.group.Leave())

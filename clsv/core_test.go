@@ -10,17 +10,17 @@ import (
 	"maestro/stack/sim"
 )
 
-// pair makes two cores of one view, a server and one that transfers from it.
-func pair(t testing.TB) (*sim.World, []*core, []*sim.Member) {
+// cores makes members of one view, in this order, each with a listener.
+func cores(t testing.TB, opts ...Options) (*sim.World, []*core, []*sim.Member) {
 	w := sim.New(1, sim.Options{})
 	var cs []*core
 	var ms []*sim.Member
-	for i := range 2 {
-		o := &Options{GroupOptions: GroupOptions{Group: "g"}, Role: Server, Xfer: FreeXfer}
+	for i, o := range opts {
+		o.Group = "g"
 		if err := o.fill(); err != nil {
 			t.Fatal(err)
 		}
-		c := newCore(o, NopHandler{}, nil)
+		c := newCore(&o, &listener{}, nil)
 		m, err := w.Add(fmt.Sprint("m", i), StackConfig(&o.GroupOptions), c)
 		if err != nil {
 			t.Fatal(err)
@@ -34,10 +34,16 @@ func pair(t testing.TB) (*sim.World, []*core, []*sim.Member) {
 		w.RunFor(200 * time.Millisecond)
 		cs, ms = append(cs, c), append(ms, m)
 	}
-	if v := cs[1].view; v == nil || len(v.Members) != 2 {
+	if v := cs[len(cs)-1].view; v == nil || len(v.Members) != len(opts) {
 		t.Fatalf("view %v", v)
 	}
 	return w, cs, ms
+}
+
+// pair makes two cores of one view, a server and one that transfers from it.
+func pair(t testing.TB) (*sim.World, []*core, []*sim.Member) {
+	o := Options{Role: Server, Xfer: FreeXfer}
+	return cores(t, o, o)
 }
 
 // FuzzDeliver gives arbitrary messages of arbitrary kinds to members.

@@ -223,7 +223,7 @@ func (c *core) accept(ev *event) {
 		}
 		e := trace.Event{Kind: trace.ViewEvent, View: t}
 		if c.hash != nil {
-			e.AppState = c.hash.StateHash()
+			c.run(func() { e.AppState = c.hash.StateHash() })
 		}
 		c.record(&e)
 	}

@@ -1,7 +1,9 @@
 package clsv_test
 
 import (
+	"fmt"
 	"math/rand/v2"
+	"strings"
 	"testing"
 	"time"
 
@@ -109,5 +111,58 @@ func TestGM23(t *testing.T) {
 		if d := l.c.Now() - killed; d > bound {
 			t.Errorf("seed %d: noticed after %v, bound %v", seed, d, bound)
 		}
+	}
+}
+
+// TestGM23crash is the same for a process that dies, in the simulator and on real
+// sockets: its kernel tells at once, or Silence does.
+func TestGM23crash(t *testing.T) { both(t, gm23crash) }
+
+func gm23crash(t *testing.T) {
+	l := newLab(t)
+	for _, n := range []string{"A", "B", "C"} {
+		l.join(n, client)
+	}
+	l.cast("B", "last")
+	l.run(20 * ms)
+	l.mark()
+	l.crash("B")
+	l.until(func() bool { // 5 s at most
+		return len(l.r["A"].last().Members) == 2 && len(l.r["C"].last().Members) == 2
+	})
+	l.run(100 * ms)
+	l.expect("A", "block", "view M=[A C] -M=[B] C=[A C] -C=[B] r=0/0 co=A oco=A")
+	l.expect("C", "block", "view M=[A C] -M=[B] C=[A C] -C=[B] r=1/2 co=A oco=A")
+	l.expect("B")
+}
+
+// primaryHandler is told of primary views.
+type primaryHandler struct{ groupHandler }
+
+func (p *primaryHandler) PrimaryView(v *clsv.GroupView, _ []byte) {
+	p.add(fmt.Sprint("primary ", len(v.Members)))
+}
+
+// TestGroupMemberPrimary: without roles there are primary views too.
+func TestGroupMemberPrimary(t *testing.T) {
+	c := clsvtest.New(1)
+	var got []string
+	for _, name := range []string{"a", "b"} {
+		h := &primaryHandler{groupHandler{got: &got}}
+		o := clsv.GroupOptions{Group: "test", Name: name, Trace: c, Quorum: 2, PrimaryOnly: true}
+		m, err := clsv.NewGroupMemberOn(o, h, c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := m.StartJoin(); err != nil {
+			t.Fatal(err)
+		}
+		c.Run(time.Second)
+	}
+	if want := "view block view view primary 2 primary 2"; strings.Join(got, " ") != want {
+		t.Errorf("callbacks %q, want %q", got, want)
+	}
+	if err := c.Close(); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -65,6 +65,12 @@ func (a adapter) AcceptedView(v *View, viewMsg []byte) { a.h.AcceptedView(&v.Gro
 func (a adapter) Exit(err error)                       { a.h.Exit(err) }
 func (a adapter) Heartbeat(since time.Duration)        { a.h.Heartbeat(since) }
 
+func (a adapter) PrimaryView(v *View, viewMsg []byte) {
+	if p, ok := a.h.(GroupPrimaryObserver); ok {
+		p.PrimaryView(&v.GroupView, viewMsg)
+	}
+}
+
 type exchanger struct{ x GroupExchanger }
 
 func (e exchanger) ChangingView(v *View) []byte { return e.x.ChangingView(&v.GroupView) }

@@ -15,7 +15,7 @@ import "time"
 //
 // A Handler that also is an Exchanger takes part in the exchange of state
 // messages before each view, one that also is a StateHasher shows its state to
-// traces.
+// traces, one that also is a PrimaryObserver is told of primary views.
 type Handler interface {
 	Receiver
 	Observer

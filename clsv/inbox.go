@@ -126,7 +126,7 @@ func (c *core) plain(in *intake, kind uint8, data []byte, sends bool) bool {
 		}
 	}
 	if k != Send {
-		in.applied++
+		in.apply()
 	}
 	c.stats.Received[k]++
 	c.stats.ReceivedBytes[k] += uint64(len(data))
@@ -151,7 +151,7 @@ func (c *core) receive(in *intake, kind uint8, it *item) bool {
 		c.stats.NotForUs++
 		return false
 	case h.kind == Cast, h.kind == Scast:
-		in.applied++
+		in.apply()
 	}
 	it.op = opMessage
 	c.stats.Received[h.kind]++

@@ -77,7 +77,7 @@ type intake struct {
 	announced int
 	viewMsg   []byte
 	streams   []stream // the group's
-	applied   uint64   // messages received that may have changed the state
+	applied   uint64   // messages received that may have changed the state, see apply
 	entered   bool     // its acceptance is queued, or past
 	blocking  bool     // its Block is queued, or past
 	blocked   bool     // its Block has returned
@@ -97,6 +97,14 @@ type stream struct {
 
 func newIntake(epoch uint64, v *stack.View) *intake {
 	return &intake{epoch: epoch, view: v, streams: make([]stream, 3*len(v.Members))}
+}
+
+// apply counts a message that may have changed the state: in a view that is not
+// primary, applications refuse it.
+func (in *intake) apply() {
+	if in.view.Primary {
+		in.applied++
+	}
 }
 
 // consumed tells the group how far the application is.

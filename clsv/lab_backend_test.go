@@ -21,6 +21,8 @@ type backend interface {
 	after(d time.Duration, f func())
 	partition(parts ...[]string)
 	heal()
+	// crash ends a member's process, which tells nobody.
+	crash(name string)
 	// slow has each run of callbacks of a member take a time.
 	slow(name string, d time.Duration)
 	close() error
@@ -35,6 +37,7 @@ func (n simNet) wait(limit time.Duration, ok func() bool) bool { return n.Wait(l
 func (n simNet) after(d time.Duration, f func())               { n.World.After(d, f) }
 func (n simNet) partition(parts ...[]string)                   { n.Partition(parts...) }
 func (n simNet) heal()                                         { n.Heal() }
+func (n simNet) crash(name string)                             { n.Crash(name) }
 func (n simNet) slow(name string, d time.Duration)             { n.Slow(name, d) }
 func (n simNet) close() error                                  { return n.Close() }
 
@@ -51,6 +54,11 @@ func newBackend(t *testing.T, seed uint64, cfg clsvtest.Config) (backend, *clsvt
 func (l *lab) run(d time.Duration)               { l.b.run(d) }
 func (l *lab) after(d time.Duration, f func())   { l.b.after(d, f) }
 func (l *lab) slow(name string, d time.Duration) { l.b.slow(name, d) }
+
+func (l *lab) crash(name string) {
+	l.crashed[name] = true
+	l.b.crash(name)
+}
 
 // settled reports whether the named members have accepted one view that has
 // exactly them in it.

@@ -20,6 +20,8 @@ type lab struct {
 	b backend
 	c *clsvtest.Cluster // the simulator, nil on real sockets
 	r map[string]*recorder
+	// crashed are the members that crash has ended.
+	crashed map[string]bool
 }
 
 const ms = time.Millisecond
@@ -27,7 +29,7 @@ const ms = time.Millisecond
 func newLab(t *testing.T) *lab { return newLabOn(t, 1, clsvtest.Config{}) }
 
 func newLabOn(t *testing.T, seed uint64, cfg clsvtest.Config) *lab {
-	l := &lab{T: t, r: map[string]*recorder{}}
+	l := &lab{T: t, r: map[string]*recorder{}, crashed: map[string]bool{}}
 	l.b, l.c = newBackend(t, seed, cfg)
 	t.Cleanup(func() {
 		for _, r := range l.r {
@@ -100,7 +102,7 @@ func (l *lab) normal(name string, x clsv.Xfer) *recorder {
 func (l *lab) live() []string {
 	var n []string
 	for name, r := range l.r {
-		if s := r.m.State(); s != clsv.Initial && s != clsv.Leaving {
+		if s := r.m.State(); s != clsv.Initial && s != clsv.Leaving && !l.crashed[name] {
 			n = append(n, name)
 		}
 	}

@@ -185,7 +185,7 @@ func (m *Member) RetryTransfer() error {
 
 // SetStateVersion tells how old this server's state is, in a measure of the
 // application's that grows; merge policies compare it. Without it the version
-// is the number of casts and scasts that the state has seen.
+// is the number of casts and scasts that the state has seen in primary views.
 func (m *Member) SetStateVersion(version uint64) error {
 	return m.try("set version", func(c *core) error {
 		c.versioned, c.version = true, version

@@ -320,3 +320,30 @@ func TestMG16(t *testing.T) {
 		}
 	}
 }
+
+// TestMinorityVersion: what is received without a quorum does not make a state
+// newer, since applications refuse it.
+func TestMinorityVersion(t *testing.T) { both(t, minorityVersion) }
+
+func minorityVersion(t *testing.T) {
+	l := newLab(t)
+	quorum := func(o clsv.Options) clsv.Options { o.Quorum = 2; return o }
+	l.join("A", quorum(server(clsv.NoXfer)))
+	b := l.join("B", quorum(server(clsv.FreeXfer)))
+	l.join("c", quorum(client))
+	l.ok(b.m.XferDone())
+	l.settle()
+	l.cast("c", "counts")
+	l.run(20 * ms)
+	l.b.partition([]string{"B"}, []string{"A", "c"})
+	l.until(func() bool { return len(b.m.View().Members) == 1 })
+	for range 50 {
+		l.cast("B", "does not")
+	}
+	l.run(20 * ms)
+	l.b.heal()
+	l.settle()
+	if d := b.degraded; len(d) != 1 || d[0].Version != 1 || d[0].Winner != 1 {
+		t.Errorf("%+v", d)
+	}
+}

@@ -131,11 +131,20 @@ func ms08(t *testing.T) {
 		o.Total = true
 		l.join(n, o)
 	}
-	for i := range 200 {
-		l.cast("K", fmt.Sprint("k", i))
-		_, err := l.r["c"].m.TryScast(fmt.Appendf(nil, "c%d", i))
-		l.ok(err)
-		l.run(20 * time.Microsecond)
+	const n = 100
+	var all clsv.MsgOptions
+	for _, name := range everybody {
+		all.Dests = append(all.Dests, l.id(name))
+	}
+	for i := range n {
+		for _, who := range []string{"K", "c"} {
+			l.cast(who, fmt.Sprint("cast ", i))
+			_, err := l.r[who].m.TryScast(fmt.Appendf(nil, "scast %d", i))
+			l.ok(err)
+			_, err = l.r[who].m.TryLsend(fmt.Appendf(nil, "lsend %d", i), all)
+			l.ok(err)
+		}
+		l.run(200 * time.Microsecond)
 	}
 	l.run(time.Second)
 	if testing.Verbose() {
@@ -143,11 +152,35 @@ func ms08(t *testing.T) {
 			t.Log(n, l.r[n].m.Dump())
 		}
 	}
-	l.soon(func() bool { return len(l.r["A"].got)+len(l.r["X"].got) == 800 })
-	if a, x := l.r["A"].got, l.r["X"].got; len(a) != 400 || !slices.Equal(a, x) {
-		t.Errorf("orders of %d and %d messages differ", len(a), len(x))
+	for i, name := range everybody {
+		want := 6 * n
+		if i >= 3 {
+			want = 4 * n // clients get no scasts
+		}
+		l.soon(func() bool { return len(l.r[name].got) == want })
+		if got := len(l.r[name].got); got != want {
+			t.Fatalf("%s got %d messages of %d", name, got, want)
+		}
+	}
+	order := l.r["K"].got
+	theirs := slices.DeleteFunc(slices.Clone(order),
+		func(s string) bool { return strings.Contains(s, "scast") })
+	for i, name := range everybody {
+		want := order
+		if i >= 3 {
+			want = theirs
+		}
+		if !slices.Equal(l.r[name].got, want) {
+			t.Errorf("%s got %d messages in another order than K", name, len(want))
+		}
+	}
+	if slices.IsSortedFunc(order, bySender) {
+		t.Error("nothing is interleaved")
 	}
 }
+
+// bySender compares the senders of two messages as recorded.
+func bySender(a, b string) int { return strings.Compare(a[:1], b[:1]) }
 
 // delay has A send five Generic messages, of each kind.
 func (l *lab) delay() {
@@ -241,10 +274,12 @@ func ms14(t *testing.T) {
 	l.got("c", "A:m", "A:later")
 }
 
-func TestMS16(t *testing.T) {
+func TestMS16(t *testing.T) { both(t, ms16) }
+
+func ms16(t *testing.T) {
 	l := g1(t, clsv.AtomicXfer)
 	l.delay()
-	l.c.Crash("X")
+	l.crash("X")
 	l.settle()
 	l.got("K", "A:1", "A:2", "A:5")
 }

@@ -10,21 +10,9 @@ import (
 	"time"
 
 	"maestro/clsv"
+	"maestro/clsv/clsvtest"
 	"maestro/stack/check"
-	"maestro/stack/trace"
 )
-
-// shared is one checker's input of several members that run at the same time.
-type shared struct {
-	mu sync.Mutex
-	c  *check.Checker
-}
-
-func (s *shared) Record(e *trace.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.c.Observe(e)
-}
 
 // counter counts what it gets; its methods run on the member's goroutine.
 type counter struct {
@@ -87,7 +75,7 @@ func TestNet(t *testing.T) {
 	group := fmt.Sprint("clsv-test-", time.Now().UnixNano())
 	o := check.VSync()
 	o.ClSv = true
-	rec := &shared{c: check.New(o)}
+	rec := clsvtest.NewWitness(o)
 	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
 	defer cancel()
 	var ms []*clsv.Member
@@ -145,8 +133,8 @@ func TestNet(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	for _, v := range rec.c.Finish() {
-		t.Error(v.Detail())
+	if err := rec.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

@@ -11,6 +11,12 @@ type PrimaryObserver interface {
 	PrimaryView(v *View, viewMsg []byte)
 }
 
+// GroupPrimaryObserver is a GroupHandler that is told of the views that messages
+// go out in; see PrimaryObserver.
+type GroupPrimaryObserver interface {
+	PrimaryView(v *GroupView, viewMsg []byte)
+}
+
 // A view that has enough members on its list may have been installed by few of
 // them: the others never heard of it, and went on to another view. So, with
 // PrimaryOnly, each member that has installed a view multicasts that it has,

@@ -22,6 +22,7 @@ import (
 	"maestro/stack"
 	"maestro/stack/check"
 	"maestro/stack/node"
+	"maestro/stack/trace"
 	"maestro/wire"
 	"maestro/wire/udp"
 )
@@ -117,19 +118,22 @@ type realNet struct {
 	members map[string]*clsv.Member
 	delays  map[string]time.Duration
 	total   bool
-	rec     *shared
+	rec     *clsvtest.Witness
 	log     logBuffer
 
 	links sync.Mutex
 	names map[netip.AddrPort]string
 	sides map[string]int // of a partition; nil without
+	dead  map[string]bool
+	lives map[string]clsv.Runtime
 }
 
 var realGroups atomic.Int64
 
 func newRealNet(t *testing.T, cfg clsvtest.Config) *realNet {
 	n := &realNet{t: t, check: cfg.Check, members: map[string]*clsv.Member{},
-		delays: map[string]time.Duration{}, names: map[netip.AddrPort]string{}}
+		delays: map[string]time.Duration{}, names: map[netip.AddrPort]string{},
+		dead: map[string]bool{}, lives: map[string]clsv.Runtime{}}
 	n.group = fmt.Sprintf("real-%d-%d-%d", os.Getpid(), time.Now().UnixNano(), realGroups.Add(1))
 	n.run1.Lock()
 	return n
@@ -143,9 +147,10 @@ func (n *realNet) add(name string, o clsv.Options) *clsv.Member {
 		if n.check != nil {
 			n.check(&co)
 		}
-		n.rec = &shared{c: check.New(co)}
+		n.rec = clsvtest.NewWitness(co)
 	}
-	o.Group, o.Name, o.Trace, o.Transport.Interface = n.group, name, n.rec, "lo"
+	o.Group, o.Name, o.Transport.Interface = n.group, name, "lo"
+	o.Trace = &mortal{n, name}
 	// Busy machines must not change what happens.
 	o.Discovery, o.Silence = 400*ms, 2*time.Second
 	o.Logger = slog.New(slog.NewTextHandler(&n.log, nil)).With("who", name)
@@ -224,13 +229,51 @@ func (n *realNet) heal() {
 	n.sides = nil
 }
 
+// crash closes a member's sockets without a word, and runs no callback any more.
+// What it has recorded ends with that.
+func (n *realNet) crash(name string) {
+	m := n.members[name]
+	e := &trace.Event{Kind: trace.Crash, Time: int64(m.Now()), P: m.Endpoint()}
+	n.links.Lock()
+	n.dead[name] = true
+	n.rec.Record(e)
+	n.links.Unlock()
+	defer n.away()()
+	if err := n.lives[name].Close(); err != nil {
+		n.t.Errorf("crash: %v", err)
+	}
+}
+
+func (n *realNet) crashed(name string) bool {
+	n.links.Lock()
+	defer n.links.Unlock()
+	return n.dead[name]
+}
+
+// mortal records what a member does until it crashes.
+type mortal struct {
+	n    *realNet
+	name string
+}
+
+func (m *mortal) Record(e *trace.Event) {
+	m.n.links.Lock()
+	defer m.n.links.Unlock()
+	if !m.n.dead[m.name] {
+		m.n.rec.Record(e)
+	}
+}
+
 func (n *realNet) slow(name string, d time.Duration) { n.delays[name] = d }
 
 func (n *realNet) close() error {
 	n.free.Store(true)
 	n.run1.Unlock()
 	var wg sync.WaitGroup
-	for _, m := range n.members {
+	for name, m := range n.members {
+		if n.dead[name] {
+			continue
+		}
 		wg.Go(func() {
 			if err := m.Close(); err != nil {
 				n.t.Errorf("close: %v", err)
@@ -241,13 +284,10 @@ func (n *realNet) close() error {
 	if n.t.Failed() {
 		n.t.Logf("what members logged:\n%s", n.log.text.String())
 	}
-	var err error
-	if n.rec != nil {
-		for _, v := range n.rec.c.Finish() {
-			err = errors.Join(err, errors.New(v.Detail()))
-		}
+	if n.rec == nil {
+		return nil
 	}
-	return err
+	return n.rec.Close()
 }
 
 // Start makes a realNet the clsv.Driver of its members.
@@ -270,6 +310,7 @@ func (n *realNet) Start(o *clsv.GroupOptions, app stack.Runner) (clsv.Runtime, e
 	if err != nil {
 		return nil, err
 	}
+	n.lives[name] = rt
 	return &realRuntime{rt, n}, nil
 }
 
@@ -285,23 +326,39 @@ func (b *logBuffer) Write(p []byte) (int, error) {
 	return b.text.Write(p)
 }
 
-// realLink is sockets that hear nothing from the other side of a partition.
+// realLink is sockets that hear nothing from the other side of a partition, and
+// are dumb and deaf when their member has crashed.
 type realLink struct {
 	node.Transport
 	n    *realNet
 	name string
 }
 
+func (l *realLink) Send(to netip.AddrPort, b []byte, seg int) error {
+	if l.n.crashed(l.name) {
+		return nil
+	}
+	return l.Transport.Send(to, b, seg)
+}
+
+func (l *realLink) Flush() error {
+	if l.n.crashed(l.name) {
+		return nil
+	}
+	return l.Transport.Flush()
+}
+
 func (l *realLink) Receive(pkts []wire.Packet) (int, error) {
 	k, err := l.Transport.Receive(pkts)
 	l.n.links.Lock()
 	defer l.n.links.Unlock()
-	if l.n.sides == nil {
+	dead := l.n.dead[l.name]
+	if l.n.sides == nil && !dead {
 		return k, err
 	}
 	kept := 0
 	for i := range pkts[:k] {
-		if l.n.sides[l.n.names[pkts[i].From]] == l.n.sides[l.name] {
+		if !dead && l.n.sides[l.n.names[pkts[i].From]] == l.n.sides[l.name] {
 			pkts[kept], pkts[i] = pkts[i], pkts[kept]
 			kept++
 		}
@@ -334,6 +391,9 @@ func (a *realApp) Run() {
 	defer n.run1.Unlock()
 	if d := n.delays[a.name]; d > 0 && !n.free.Load() {
 		n.pause(d)
+	}
+	if n.crashed(a.name) {
+		return
 	}
 	n.calls++
 	n.busy = true

@@ -111,23 +111,18 @@ func TestRND1(t *testing.T) {
 // TestRND2 has servers that keep a state and transfer it atomically: normal
 // servers have the same state whenever they accept a view, and when they leave
 // one together.
-func TestRND2(t *testing.T) {
-	var sum steps
-	seeds(t, "RND2", func(t *testing.T, seed uint64) {
-		p := plan{seed: seed, servers: 4, clients: 2, steps: 200, total: seed%2 == 1,
-			exchange: seed%4 >= 2, xfer: clsv.AtomicXfer, equal: true}
-		p.run(t, &sum)
-	})
-	t.Log(&sum)
-}
+func TestRND2(t *testing.T) { replicas(t, "RND2", clsv.AtomicXfer) }
 
 // TestRND3 is RND-2 with messages that go on changing the state while it is
 // transferred.
-func TestRND3(t *testing.T) {
+func TestRND3(t *testing.T) { replicas(t, "RND3", clsv.FreeXfer) }
+
+// replicas has servers keep equal states, which they transfer.
+func replicas(t *testing.T, kind string, xfer clsv.Xfer) {
 	var sum steps
-	seeds(t, "RND3", func(t *testing.T, seed uint64) {
+	seeds(t, kind, func(t *testing.T, seed uint64) {
 		p := plan{seed: seed, servers: 4, clients: 2, steps: 200, total: seed%2 == 1,
-			exchange: seed%4 >= 2, xfer: clsv.FreeXfer, equal: true}
+			exchange: seed%4 >= 2, xfer: xfer, equal: true}
 		p.run(t, &sum)
 	})
 	t.Log(&sum)

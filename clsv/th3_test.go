@@ -447,3 +447,44 @@ func (s *sleepy) ReceiveCast(clsv.Endpoint, []byte) {
 		<-s.wake
 	}
 }
+
+// hasher shows its state to traces, until it cannot any more.
+type hasher struct {
+	*recorder
+	broken bool
+}
+
+func (h *hasher) StateHash() uint64 {
+	if h.broken {
+		panic("ouch")
+	}
+	return 1
+}
+
+// TestTH07hash: a StateHash that panics is a handler that panics, wherever it is
+// asked.
+func TestTH07hash(t *testing.T) {
+	for _, where := range []string{"cast", "view"} {
+		l := newLab(t)
+		l.join("A", client)
+		x := &hasher{recorder: &recorder{}}
+		o := client
+		o.Handler = x
+		l.add("X", o)
+		x.recorder.m = l.r["X"].m
+		l.r["X"] = x.recorder
+		l.ok(x.m.StartJoin())
+		l.settle()
+		x.broken = true
+		if where == "cast" {
+			l.cast("A", "x")
+		} else {
+			l.start("B", client)
+		}
+		l.run(500 * ms)
+		l.settle()
+		if !x.exited || !errors.Is(x.exit, clsv.ErrPanic) {
+			t.Errorf("%s: exit %v, %v", where, x.exited, x.exit)
+		}
+	}
+}

@@ -82,23 +82,29 @@ func (r *rejoiner) Exit(err error) {
 	}
 }
 
-func TestTH04(t *testing.T) {
+func TestTH04(t *testing.T) { both(t, th04) }
+
+func th04(t *testing.T) {
 	l := newLab(t)
 	for _, n := range []string{"A", "B", "C"} {
 		o := client
 		o.BlockTimeout = 10 * time.Second
 		l.join(n, o)
 	}
-	l.c.Slow("B", 5*time.Second)
+	l.mark()
+	l.slow("B", 5*time.Second)
 	l.cast("B", "x")
-	l.c.Run(4 * time.Second)
-	if n := len(l.r["A"].last().Members); n != 3 {
-		t.Errorf("%d members", n)
-	}
+	l.run(4 * time.Second) // much longer than Silence
 	l.got("A", "B:x")
-	l.c.Slow("B", 0)
-	l.c.Run(5 * time.Second)
+	l.got("B") // its callback sleeps
+	l.slow("B", 0)
+	l.run(3 * time.Second)
 	l.got("B", "B:x")
+	for _, n := range []string{"A", "B", "C"} {
+		if l.views(n) > 0 {
+			t.Errorf("%s: a sleeping callback has cost a view", n)
+		}
+	}
 }
 
 // TestSlowBlock has a member that blocks for longer than the view change waits
@@ -212,21 +218,31 @@ func heartbeat(t *testing.T) {
 	o := client
 	o.HeartbeatEvery = 100 * ms
 	a := l.start("A", o)
-	l.run(1150 * ms)
-	n := 0
-	for _, s := range a.lines {
-		if strings.HasPrefix(s, "heartbeat") {
-			n++
+	beats := func() (n int) {
+		for _, s := range a.lines {
+			if strings.HasPrefix(s, "heartbeat") {
+				n++
+			}
 		}
+		return n
 	}
-	if n != 10 && !(isReal(t) && n > 5 && n < 12) {
+	l.run(1150 * ms)
+	if isReal(t) { // a busy machine may leave some out
+		l.until(func() bool { return beats() > 5 })
+	} else if n := beats(); n != 10 {
 		t.Errorf("%d heartbeats", n)
 	}
 }
 
 // TestSlowExchange has members that are too slow for the exchange: one that is
 // asked for its state, and the coordinator itself.
-func TestSlowExchange(t *testing.T) {
+func TestSlowExchange(t *testing.T) { both(t, slowExchange) }
+
+func slowExchange(t *testing.T) {
+	long := 10 * time.Second
+	if isReal(t) {
+		long = time.Second
+	}
 	for _, slow := range []string{"A", "B"} {
 		l := newLabOn(t, 1, clsvtest.Config{})
 		for _, n := range []string{"A", "B", "C"} {
@@ -237,14 +253,14 @@ func TestSlowExchange(t *testing.T) {
 			l.settle()
 		}
 		l.mark()
-		l.c.Slow(slow, 10*time.Second)
+		l.slow(slow, long)
 		l.ok(l.exchange("D", "sD", "vD", client).m.StartJoin())
 		l.until(func() bool {
 			v := l.r["C"].last()
 			return v != nil && len(v.Members) == 4
 		})
-		l.c.Slow(slow, 0)
-		l.c.Run(11 * time.Second)
+		l.slow(slow, 0)
+		l.run(long + time.Second)
 		l.settle()
 		want := " msg=vA"
 		if slow == "A" {

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"maestro/clsv"
-	"maestro/clsv/clsvtest"
 )
 
 // v2 makes S=[K A] T=[X] C=[c].
@@ -72,20 +71,22 @@ func xf04(t *testing.T) {
 	}
 }
 
-func TestXF07(t *testing.T) {
+func TestXF07(t *testing.T) { both(t, xf07) }
+
+func xf07(t *testing.T) {
 	l := v2(t, clsv.AtomicXfer)
 	x := l.r["X"].m
 	l.ok(x.AskState(l.id("A"), []byte("p")))
-	l.c.Run(ms)
-	l.c.Crash("A")
+	l.run(ms)
+	l.crash("A")
 	l.settle()
 	l.expect("X", "block",
 		"view M=[K c X] -M=[A] S=[K] -S=[A] T=[X] C=[c] type=atomic xfer<-xfer")
 	l.mark()
 	l.ok(x.AskState(l.id("K"), []byte("p")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.ok(l.r["K"].m.SendState(l.id("X"), []byte("d")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.expect("X", "state K d")
 	l.ok(x.XferDone())
 	l.settle()
@@ -123,25 +124,29 @@ func xf10(t *testing.T) {
 	}
 }
 
-func TestXF11(t *testing.T) {
+func TestXF11(t *testing.T) { both(t, xf11) }
+
+func xf11(t *testing.T) {
 	l := newLab(t)
 	l.normal("K", clsv.FreeXfer)
 	l.join("X", server(clsv.AtomicXfer))
 	l.join("c", client)
 	l.mark()
-	l.c.Crash("K")
+	l.crash("K")
 	l.settle()
 	l.expect("X", "block", "view M=[X c] -M=[K] S=[X] +S=[X] -S=[K] -T=[X] C=[c] type=none "+
 		"server<-xfer sc=X osc=K sourcesLost")
 }
 
-func TestXF11done(t *testing.T) {
+func TestXF11done(t *testing.T) { both(t, xf11done) }
+
+func xf11done(t *testing.T) {
 	l := newLab(t)
 	l.normal("K", clsv.FreeXfer)
 	x := l.join("X", server(clsv.AtomicXfer))
 	l.join("Y", server(clsv.AtomicXfer))
 	l.ok(x.m.XferDone())
-	l.c.Crash("K")
+	l.crash("K")
 	l.settle()
 	if v := x.last(); v.SourcesLost || v.State != clsv.ServerNormal {
 		t.Error(v)
@@ -151,18 +156,20 @@ func TestXF11done(t *testing.T) {
 	}
 }
 
-func TestXF13(t *testing.T) {
+func TestXF13(t *testing.T) { both(t, xf13) }
+
+func xf13(t *testing.T) {
 	l := v2(t, clsv.AtomicXfer)
 	y := l.join("Y", server(clsv.FreeXfer))
 	l.ok(y.m.AskState(l.id("A"), []byte("p")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.ok(l.r["A"].m.SendState(l.id("Y"), []byte("much")))
-	l.c.Run(ms)
+	l.run(ms)
 	l.mark()
-	l.c.Crash("K")
-	l.c.Crash("A")
+	l.crash("K")
+	l.crash("A")
 	l.settle()
-	l.c.Run(time.Second)
+	l.run(time.Second)
 	l.shape("Y", "S=[Y] T=[X] C=[c] type=atomic server")
 	lost, starts := 0, 0
 	for _, v := range l.r["X"].views[1:] {
@@ -214,13 +221,15 @@ func xf14(t *testing.T) {
 	l.got("K", "c:m")
 }
 
-func TestSourcesLostFail(t *testing.T) {
+func TestSourcesLostFail(t *testing.T) { both(t, sourcesLostFail) }
+
+func sourcesLostFail(t *testing.T) {
 	l := newLab(t)
 	o := server(clsv.AtomicXfer)
 	o.SourcesLost = clsv.Fail
 	l.join("K", o)
 	x := l.join("X", o)
-	l.c.Crash("K")
+	l.crash("K")
 	l.until(func() bool { return x.exited })
 	l.is(x.exit, clsv.ErrSourcesLost)
 }
@@ -229,17 +238,21 @@ func TestXF16(t *testing.T) { both(t, xf16) }
 
 func xf16(t *testing.T) {
 	l := newLab(t)
+	unit := 100 * ms
+	if isReal(t) {
+		unit = 400 * ms // busy machines
+	}
 	o := server(clsv.AtomicXfer)
-	o.XferTimeout = time.Second
+	o.XferTimeout = 10 * unit
 	l.join("K", o)
 	x := l.join("X", o)
 	l.join("c", client)
 	l.cast("c", "m")
-	l.run(600 * ms)
+	l.run(6 * unit)
 	l.ok(x.m.AskState(l.id("K"), nil)) // is progress
-	l.run(600 * ms)
+	l.run(6 * unit)
 	l.shape("X", "S=[K] T=[X] C=[c] type=atomic xfer")
-	l.run(600 * ms)
+	l.run(6 * unit)
 	l.shape("X", "S=[K] T=[] C=[X c] type=none becoming")
 	l.got("K", "c:m")
 	l.soon(func() bool { return len(x.degraded) == 1 })
@@ -309,36 +322,42 @@ func (s *sum) RcvState(_ clsv.Endpoint, state []byte) {
 	_ = s.m.XferDone()
 }
 
-func TestXF17(t *testing.T) {
+func TestXF17(t *testing.T) { both(t, xf17) }
+
+func xf17(t *testing.T) {
 	runs := 30
-	if testing.Short() {
+	switch {
+	case isReal(t):
+		runs = 1
+	case testing.Short():
 		runs = 10
 	}
 	for seed := range runs {
 		rnd := rand.New(rand.NewPCG(uint64(seed), 17))
-		c := clsvtest.NewConfig(uint64(seed), lossy(uint64(seed%5)))
+		l := newLabOn(t, uint64(seed), lossy(uint64(seed%5)))
 		sums := map[string]*sum{}
-		for i, n := range []string{"A", "B", "X", "Y"} {
+		names := []string{"A", "B", "X", "Y"}
+		for i, n := range names {
 			s := &sum{recorder: &recorder{}, snaps: map[clsv.Endpoint]int{}}
-			sums[n] = s
-			s.m = c.Add(n, clsv.Options{Role: clsv.Server, Xfer: clsv.FreeXfer, Handler: s})
-			c.World.After(time.Duration(i*200+rnd.IntN(100))*ms, func() { _ = s.m.StartJoin() })
+			o := server(clsv.FreeXfer)
+			o.Handler = s
+			l.add(n, o)
+			s.m = l.r[n].m
+			l.r[n], sums[n] = s.recorder, s
+			l.after(time.Duration(i*200+rnd.IntN(100))*ms, func() { _ = s.m.StartJoin() })
 		}
 		for range 3000 {
-			c.World.After(time.Duration(rnd.IntN(1_200_000))*time.Microsecond, func() {
-				s := sums[[]string{"A", "B"}[rnd.IntN(2)]]
-				_, _ = s.m.TryCast([]byte{byte(1 + rnd.IntN(9))})
+			s, x := sums[names[rnd.IntN(2)]], byte(1+rnd.IntN(9))
+			l.after(time.Duration(rnd.IntN(1_200_000))*time.Microsecond, func() {
+				_, _ = s.m.TryCast([]byte{x})
 			})
 		}
-		c.Run(3 * time.Second)
+		l.run(3 * time.Second)
 		for n, s := range sums {
 			if s.m.State() != clsv.ServerNormal || s.value != sums["A"].value || s.value == 0 {
 				t.Errorf("seed %d: %s is %v with %d, A has %d", seed, n, s.m.State(), s.value,
 					sums["A"].value)
 			}
-		}
-		if err := c.Close(); err != nil {
-			t.Errorf("seed %d: %v", seed, err)
 		}
 	}
 }

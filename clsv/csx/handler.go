@@ -31,8 +31,8 @@ var (
 )
 
 // Handler is what an application does. Embed NopHandler and write the methods
-// that matter. A Handler that also is a clsv.Exchanger, a clsv.StateHasher or a
-// Replayer is used as such.
+// that matter. A Handler that also is a clsv.Exchanger, a clsv.StateHasher, a
+// clsv.PrimaryObserver or a Replayer is used as such.
 type Handler interface {
 	clsv.Receiver
 	clsv.Observer

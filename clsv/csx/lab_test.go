@@ -30,6 +30,7 @@ type app struct {
 	accepted func(v *clsv.View)
 	xfers    []*Transfer
 	world    *sim.World
+	watches  bool // is told of primary views
 }
 
 // sleep lets virtual time pass in a task.
@@ -154,6 +155,9 @@ func (l *lab) start(name string, xfer clsv.Xfer, a *app) *app {
 	l.Helper()
 	o := l.opts
 	o.Group, o.Name, o.Trace, o.Handler = "test", name, l.c, a
+	if a.watches {
+		o.Handler = watcher{a}
+	}
 	o.Role, o.Xfer = clsv.Server, xfer
 	if xfer == clsv.NoXfer {
 		o.Role = clsv.Client

@@ -16,6 +16,7 @@ type Member struct {
 	o Options
 	h Handler
 	backlog
+	primary *primary // what h is, if the application is a PrimaryObserver
 
 	mu       sync.Mutex // never held while calling the handler or the member below
 	view     *clsv.View
@@ -99,7 +100,7 @@ func (a adapter) Degraded(d clsv.Degraded) {
 
 // StateHash shows the application's state, if it does.
 func (a adapter) StateHash() uint64 {
-	if h, ok := a.m.h.(clsv.StateHasher); ok {
+	if h, ok := a.m.o.Handler.(clsv.StateHasher); ok {
 		return h.StateHash()
 	}
 	return 0
@@ -111,6 +112,9 @@ func (a adapter) AcceptedView(v *clsv.View, viewMsg []byte) {
 	m := a.m
 	x, prev, ended := m.enter(v)
 	run(ended)
+	if v.StartXfer || v.State == clsv.BecomingServer {
+		m.primary.forget()
+	}
 	m.h.AcceptedView(v, viewMsg)
 	m.hold(v)
 	if v.State != clsv.ServerNormal {
@@ -191,6 +195,7 @@ func (a adapter) Exit(err error) {
 	m.view = nil
 	m.mu.Unlock()
 	m.forget()
+	m.primary.forget()
 	run(ended)
 	m.retire()
 	m.h.Exit(err)

@@ -14,21 +14,9 @@ import (
 	"go.uber.org/goleak"
 
 	"maestro/clsv"
+	"maestro/clsv/clsvtest"
 	"maestro/stack/check"
-	"maestro/stack/trace"
 )
-
-// shared is one checker's input of several members that run at the same time.
-type shared struct {
-	mu sync.Mutex
-	c  *check.Checker
-}
-
-func (s *shared) Record(e *trace.Event) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.c.Observe(e)
-}
 
 // store is a state over real sockets: all casts.
 type store struct {
@@ -97,7 +85,7 @@ func TestNet(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	o := check.VSync()
 	o.ClSv, o.Total = true, true
-	rec := &shared{c: check.New(o)}
+	rec := clsvtest.NewWitness(o)
 	group := fmt.Sprint("csx-test-", time.Now().UnixNano())
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -166,8 +154,8 @@ func TestNet(t *testing.T) {
 			t.Error(i, hs[i].errs)
 		}
 	}
-	for _, v := range rec.c.Finish() {
-		t.Error(v.Detail())
+	if err := rec.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

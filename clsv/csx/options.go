@@ -105,6 +105,10 @@ func NewMember(o Options, d clsv.Driver) (*Member, error) {
 		return nil, err
 	}
 	m := &Member{o: o, h: o.Handler, joiners: map[clsv.Endpoint]*joiner{}}
+	if p, ok := o.Handler.(clsv.PrimaryObserver); ok {
+		m.primary = &primary{Handler: o.Handler, p: p}
+		m.h = m.primary
+	}
 	co := o.Options
 	a := adapter{m}
 	co.Handler = a

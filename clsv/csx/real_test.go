@@ -7,6 +7,7 @@ import (
 	"io"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -41,7 +42,16 @@ type party struct {
 	m        *Member
 	ids      []uint64
 	ended    chan struct{}
+	accepted atomic.Int32 // AcceptedViews that have returned
+	casts    atomic.Int32
 }
+
+func (p *party) AcceptedView(*clsv.View, []byte) {
+	time.Sleep(5 * time.Millisecond) // a transfer that began meanwhile would show
+	p.accepted.Add(1)
+}
+
+func (p *party) ReceiveCast(clsv.Endpoint, []byte) { p.casts.Add(1) }
 
 func (p *party) StateTransfer(ctx context.Context, x *Transfer) {
 	p.ids = append(p.ids, x.ID())
@@ -67,6 +77,7 @@ func (r *real) open(xfer clsv.Xfer, transfer func(context.Context, *Transfer)) *
 	p := &party{r: r, transfer: transfer, ended: make(chan struct{}, 100)}
 	o := Options{Handler: p}
 	o.Group, o.Name, o.Transport.Interface = r.group, fmt.Sprint("m", r.made), "lo"
+	o.Silence = 3 * time.Second // busy machines must not change what happens
 	if xfer != clsv.NoXfer {
 		o.Role, o.Xfer = clsv.Server, xfer
 	}
@@ -90,6 +101,16 @@ func (r *real) finish(p *party) {
 	}
 }
 
+// returned waits until a StateTransfer has.
+func (r *real) returned(p *party) {
+	r.Helper()
+	select {
+	case <-p.ended:
+	case <-r.ctx.Done():
+		r.Fatal("StateTransfer has not returned")
+	}
+}
+
 func (r *real) server(p *party) {
 	r.Helper()
 	for end := time.Now().Add(10 * time.Second); p.m.State() != clsv.ServerNormal; {
@@ -105,8 +126,9 @@ func TestReal(t *testing.T) {
 	scenarios := []struct {
 		id string
 		f  func(r *real)
-	}{{"CX02", realCX02}, {"CX04", realCX04}, {"CX05", realCX05}, {"CX16", realCX16},
-		{"CX17", realCX17}, {"CX20", realCX20}, {"CX22", realCX22}, {"CX23", realCX23}}
+	}{{"CX01", realCX01}, {"CX02", realCX02}, {"CX04", realCX04}, {"CX05", realCX05},
+		{"CX16", realCX16}, {"CX17", realCX17}, {"CX19", realCX19}, {"CX20", realCX20},
+		{"CX22", realCX22}, {"CX23", realCX23}}
 	for _, s := range scenarios {
 		t.Run(s.id, func(t *testing.T) {
 			t.Cleanup(func() { goleak.VerifyNone(t, goleak.IgnoreCurrent()) })
@@ -126,6 +148,36 @@ func (r *real) get(ctx context.Context, x *Transfer, req string) {
 	if b, err := x.GetState(ctx, []byte(req)); err != nil || string(b) != "reply to "+req {
 		r.Errorf("%s: %q, %v", req, b, err)
 	}
+}
+
+func realCX01(r *real) {
+	var p *party
+	made := make(chan struct{})
+	p = r.open(clsv.FreeXfer, func(ctx context.Context, x *Transfer) {
+		<-made // the test knows p
+		if p.accepted.Load() == 0 {
+			r.Error("a transfer before its view")
+		}
+		for p.casts.Load() < 10 { // callbacks go on meanwhile
+			if _, err := p.m.Cast(ctx, nil); err != nil {
+				r.Error(err)
+				return
+			}
+			time.Sleep(time.Millisecond)
+		}
+		_ = x.Done()
+	})
+	close(made)
+	r.finish(p)
+	if len(p.ids) != 1 {
+		r.Error(p.ids)
+	}
+}
+
+func realCX19(r *real) {
+	r.group += "-alone"
+	p := r.open(clsv.AtomicXfer, func(context.Context, *Transfer) { r.Error("a transfer") })
+	r.finish(p)
 }
 
 func realCX02(r *real) {
@@ -164,10 +216,14 @@ func realCX16(r *real) {
 		gates[i] = make(chan struct{})
 	}
 	close(gates[n])
-	r.answers(func(_ context.Context, req string) (io.WriterTo, error) {
+	r.answers(func(ctx context.Context, req string) (io.WriterTo, error) {
 		return slow(func(w io.Writer) error { // the last asked is answered first
 			i := int(req[0] - '0')
-			<-gates[i+1]
+			select {
+			case <-gates[i+1]:
+			case <-ctx.Done():
+				return ctx.Err()
+			}
 			_, err := io.WriteString(w, "reply to "+req)
 			close(gates[i])
 			return err
@@ -226,7 +282,7 @@ func realCX20(r *real) {
 		r.Errorf("%+v", s)
 	}
 	_ = x.Done()
-	<-p.ended
+	r.returned(p)
 	r.finish(p)
 }
 
@@ -243,7 +299,7 @@ func realCX22(r *real) {
 	}
 	r.finish(p)
 	for range 6 {
-		<-p.ended
+		r.returned(p)
 	}
 	for i, id := range p.ids {
 		if id != uint64(i+1) {

@@ -7,6 +7,8 @@
 //	reg.MustRegister(metrics.NewCollector(m, metrics.Options{Group: "orders"}))
 //	http.Handle("/metrics", promhttp.HandlerFor(reg, promhttp.HandlerOpts{}))
 //
+// NewRequestCollector does the same for a request.Dispatcher.
+//
 // The counters themselves are plain integers of the member's event loop; a
 // scrape takes one snapshot of them, and costs the member nothing otherwise.
 // The list of metrics is in docs/operations.md.
@@ -15,11 +17,13 @@ package metrics
 import (
 	"runtime"
 	"runtime/debug"
+	"slices"
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"maestro/clsv"
+	"maestro/clsv/request"
 	"maestro/wire"
 )
 
@@ -35,12 +39,11 @@ type Options struct {
 	Group string
 }
 
-// Collector is a prometheus.Collector of one member.
+// Collector is a prometheus.Collector of one member, or of what is above it.
 type Collector struct {
-	from    Source
 	o       Options
-	build   build
 	metrics []metric
+	take    func(s *snapshot) bool // false if there is nothing to see
 }
 
 // build is what maestro_build_info says.
@@ -49,7 +52,8 @@ type build struct{ version, goversion, wire string }
 // snapshot is what one scrape sees.
 type snapshot struct {
 	clsv.Stats
-	build build
+	build    build
+	requests request.Stats
 }
 
 // emit is called with a value and those of the variable labels.
@@ -66,15 +70,21 @@ type metric struct {
 
 // NewCollector makes a collector of a member's metrics.
 func NewCollector(from Source, o Options) *Collector {
-	c := &Collector{from: from, o: o, build: build{"unknown", runtime.Version(),
-		strconv.Itoa(wire.Version)}}
+	program := build{"unknown", runtime.Version(), strconv.Itoa(wire.Version)}
 	if b, ok := debug.ReadBuildInfo(); ok && b.Main.Version != "" {
-		c.build.version = b.Main.Version
+		program.version = b.Main.Version
 	}
-	for _, list := range [][]metric{viewMetrics(), packetMetrics(), layerMetrics(), stateMetrics(),
-		socketMetrics()} {
-		c.metrics = append(c.metrics, list...)
-	}
+	list := slices.Concat(viewMetrics(), packetMetrics(), layerMetrics(), stateMetrics(),
+		socketMetrics())
+	return newCollector(o, list, func(s *snapshot) (ok bool) {
+		s.build = program
+		s.Stats, ok = from.Stats()
+		return ok
+	})
+}
+
+func newCollector(o Options, list []metric, take func(s *snapshot) bool) *Collector {
+	c := &Collector{o: o, metrics: list, take: take}
 	for i := range c.metrics {
 		m := &c.metrics[i]
 		m.desc = c.newDesc(m.name, m.help, m.labels)
@@ -96,9 +106,8 @@ func (c *Collector) Describe(ch chan<- *prometheus.Desc) {
 // Collect takes a snapshot and sends its values. A member that has not joined
 // yet, or is closed, has none.
 func (c *Collector) Collect(ch chan<- prometheus.Metric) {
-	s := snapshot{build: c.build}
-	var ok bool
-	if s.Stats, ok = c.from.Stats(); !ok {
+	var s snapshot
+	if !c.take(&s) {
 		return
 	}
 	for i := range c.metrics {

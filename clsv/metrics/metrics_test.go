@@ -3,6 +3,7 @@ package metrics_test
 import (
 	"flag"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -15,14 +16,18 @@ import (
 	"maestro/clsv"
 	"maestro/clsv/clsvtest"
 	"maestro/clsv/metrics"
+	"maestro/clsv/request"
 	"maestro/wire"
 )
 
 var update = flag.Bool("update", false, "write the golden files anew")
 
 // maxSeries bounds what one instance costs the monitoring, the collectors of
-// the Go runtime and of the process included.
-const maxSeries = 150
+// the Go runtime and of the process included; maxRequests what a dispatcher adds.
+const (
+	maxSeries   = 150
+	maxRequests = 15
+)
 
 // cluster is a group in which each kind of event has happened.
 func cluster(t *testing.T) *clsvtest.Cluster {
@@ -61,6 +66,7 @@ func TestNamesAndLint(t *testing.T) {
 	}
 	s.Transport = "as if there were sockets"
 	r := registry(t, metrics.NewCollector(fake{s}, metrics.Options{Group: "test"}))
+	r.MustRegister(metrics.NewRequestCollector(requests{}, metrics.Options{Group: "test"}))
 	problems, err := testutil.GatherAndLint(r)
 	if err != nil {
 		t.Fatal(err)
@@ -86,12 +92,25 @@ func TestNamesAndLint(t *testing.T) {
 		names = append(names, f.GetName()+"{"+strings.Join(labels, ",")+"} "+
 			strings.ToLower(f.GetType().String())+": "+f.GetHelp())
 	}
-	if series > maxSeries {
-		t.Errorf("%d series, at most %d are allowed", series, maxSeries)
+	n, err := testutil.GatherAndCount(r, requestNames(names)...)
+	if err != nil || n > maxRequests || series-n > maxSeries {
+		t.Errorf("%d series, %d of requests, at most %d and %d are allowed: %v", series, n,
+			maxSeries, maxRequests, err)
 	}
 	t.Logf("%d series", series)
 	golden(t, "testdata/names.txt", strings.Join(names, "\n")+"\n")
 	documented(t, names)
+}
+
+// requestNames are those of the metrics of requests.
+func requestNames(names []string) (list []string) {
+	for _, n := range names {
+		name, _, _ := strings.Cut(n, "{")
+		if strings.HasPrefix(name, "maestro_request") || name == "maestro_replies_total" {
+			list = append(list, name)
+		}
+	}
+	return list
 }
 
 func golden(t *testing.T, path, got string) {
@@ -213,6 +232,36 @@ func TestNotJoined(t *testing.T) {
 	r.MustRegister(metrics.NewCollector(m, metrics.Options{}))
 	if n, err := testutil.GatherAndCount(r); n != 0 || err != nil {
 		t.Errorf("%d series, %v", n, err)
+	}
+}
+
+// requests shows a number of its own in each field.
+type requests struct{}
+
+func (requests) Stats() (s request.Stats) {
+	v := reflect.ValueOf(&s).Elem()
+	for i := range v.NumField() {
+		v.Field(i).SetUint(uint64(1) << i)
+	}
+	return s
+}
+
+// TestRequests: each count of a dispatcher is shown once.
+func TestRequests(t *testing.T) {
+	r := prometheus.NewPedanticRegistry()
+	r.MustRegister(metrics.NewRequestCollector(requests{}, metrics.Options{}))
+	sum := 0.0
+	got := values(t, r)
+	for _, v := range got {
+		sum += v
+	}
+	n := reflect.TypeFor[request.Stats]().NumField()
+	if want := float64(uint64(1)<<n) - 1; sum != want || len(got) != n {
+		t.Errorf("%v: sum %v of %d series, want %v of %d", got, sum, len(got), want, n)
+	}
+	if s := (requests{}).Stats(); got["maestro_requests_total out"] != float64(s.Sent) ||
+		got["maestro_request_timeouts_total"] != float64(s.TimedOut) {
+		t.Error(got)
 	}
 }
 

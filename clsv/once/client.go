@@ -9,7 +9,7 @@ type Client struct {
 	number uint64 // of the last request
 	acked  uint64 // all up to this one are done
 	clock  uint64
-	done   map[uint64]struct{} // those done above acked
+	done   map[uint64]struct{} // those done above acked; less than window
 }
 
 // NewClient makes a client that has asked nothing yet. Window is how far the
@@ -50,8 +50,11 @@ func (c *Client) Done(number uint64) {
 	}
 }
 
-// Learn takes in the clock of a table, from a reply; 0 is none. It may be smaller
-// than one before: then the service has lost the state which that was of.
+// Learn takes in the clock of a table, from a reply; 0 is none. The last one
+// counts, not the largest: it may be smaller than one before if the service has
+// lost the state which that was of. A wrong clock is harmless in the end. Too small
+// or too large, it has the next request refused, never executed twice; the clock
+// that comes with the refusal puts it right.
 func (c *Client) Learn(clock uint64) {
 	if clock > 0 {
 		c.clock = clock

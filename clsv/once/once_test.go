@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
@@ -109,6 +111,43 @@ func TestBusy(t *testing.T) {
 	}
 }
 
+// TestForgedClock tells a client clocks that no table has: one refusal each time,
+// and then it goes on.
+func TestForgedClock(t *testing.T) {
+	x := once.New(once.Limits{Sessions: 1})
+	c, other := once.NewClient(name(1), 0), once.NewClient(name(2), 0)
+	for _, forged := range []uint64{math.MaxUint64, 1 << 32, 1} {
+		other.Learn(x.Clock())
+		id, _ := other.Next() // the client falls out of the table
+		do(t, x, id, fmt.Sprint(id.Number), nil)
+		c.Learn(forged)
+		id, _ = c.Next()
+		do(t, x, id, "", once.ErrForgotten)
+		c.Done(id.Number)
+		c.Learn(x.Clock()) // comes with the refusal
+		late := id
+		id, _ = c.Next()
+		do(t, x, id, fmt.Sprint(id.Number), nil)
+		do(t, x, late, "", once.ErrForgotten)
+	}
+}
+
+// TestClientMemory: whatever is said to be done, in any order, a client remembers
+// less than a window.
+func TestClientMemory(t *testing.T) {
+	const window = 8
+	c := once.NewClient(name(1), window)
+	rnd := rand.New(rand.NewPCG(1, 1))
+	for range 100_000 {
+		_, _ = c.Next()
+		c.Done(rnd.Uint64N(1 << rnd.IntN(18)))
+		c.Learn(rnd.Uint64())
+		if n := once.Remembered(c); n >= window {
+			t.Fatalf("%d numbers of a window of %d", n, window)
+		}
+	}
+}
+
 func TestMalformed(t *testing.T) {
 	x := once.New(once.Limits{})
 	for _, id := range []once.ID{{}, {Number: 1, Acked: 1},
@@ -174,8 +213,8 @@ func (w *world) do(t *rapid.T, id once.ID) error {
 func (w *world) step(t *rapid.T) {
 	i := rapid.IntRange(0, len(w.clients)-1).Draw(t, "client")
 	c := w.clients[i]
-	switch rapid.SampledFrom([]string{"ask", "ask", "ask", "late", "done", "learn", "copy"}).
-		Draw(t, "what") {
+	switch rapid.SampledFrom([]string{"ask", "ask", "ask", "late", "done", "learn", "forge",
+		"copy"}).Draw(t, "what") {
 	case "ask":
 		id, err := c.Next()
 		if err != nil {
@@ -198,6 +237,8 @@ func (w *world) step(t *rapid.T) {
 		}
 	case "learn":
 		c.Learn(w.replicas[0].Clock())
+	case "forge":
+		c.Learn(rapid.Uint64Range(1, 2*w.replicas[0].Clock()+1).Draw(t, "clock"))
 	case "copy": // a replica is replaced by another, which gets the state
 		b := w.replicas[0].AppendSnapshot(nil)
 		x := once.New(w.limits)

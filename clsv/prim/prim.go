@@ -30,6 +30,11 @@
 // too, and sees them there. AskState, RcvState, Degraded, Exit and Heartbeat come
 // as they do without this package.
 //
+// With package csx nobody has to watch: WrapCSX is Wrap for its members, whose
+// StateTransfer, AskState and Snapshot come as they do without this package. What
+// the servers of a minority had is dropped when they meet the primary partition,
+// whose state they get before the first view that they are shown.
+//
 // Clients and servers without transfer do well with it too. A member that is
 // alone, or among too few, has joined, but sees no view until the quorum is
 // there.
@@ -53,17 +58,17 @@ type Watcher interface {
 type Views struct {
 	last   atomic.Pointer[clsv.View] // accepted last
 	inside atomic.Bool
-	open   bool // it has been accepted, and not been blocked
+	open   bool        // it has been accepted, and not been blocked
+	now    clsv.ViewID // the view that the member is in, primary or not
 }
 
 // Wrap puts the package between a member that will be made with o and
 // o.Handler, which may be nil. It sets o.PrimaryOnly. The error is
 // clsv.ErrOptions if o.Quorum is not set.
 func Wrap(o *clsv.Options) (*Views, error) {
-	if o.Quorum <= 0 {
-		return nil, fmt.Errorf("prim: %w: Quorum = %d", clsv.ErrOptions, o.Quorum)
+	if err := only(&o.GroupOptions); err != nil {
+		return nil, err
 	}
-	o.PrimaryOnly = true
 	if o.Handler == nil {
 		o.Handler = clsv.NopHandler{}
 	}
@@ -93,6 +98,15 @@ func Wrap(o *clsv.Options) (*Views, error) {
 		o.Handler = f
 	}
 	return v, nil
+}
+
+// only has messages go out in primary views only.
+func only(o *clsv.GroupOptions) error {
+	if o.Quorum <= 0 {
+		return fmt.Errorf("prim: %w: Quorum = %d", clsv.ErrOptions, o.Quorum)
+	}
+	o.PrimaryOnly = true
+	return nil
 }
 
 // may reports whether a view may become one that the application is shown.
@@ -132,6 +146,7 @@ func (o observer) Block() {
 
 func (o observer) AcceptedView(v *clsv.View, _ []byte) {
 	o.v.inside.Store(false)
+	o.v.now = v.ID
 	if o.w != nil {
 		o.w.EveryView(v)
 	}
@@ -142,7 +157,7 @@ func (o observer) PrimaryView(v *clsv.View, viewMsg []byte) {
 	v = v.Since(o.v.View())
 	o.v.open = true
 	o.v.last.Store(v)
-	o.v.inside.Store(true)
+	o.v.inside.Store(v.ID == o.v.now) // package csx may tell it late
 	o.Observer.AcceptedView(v, viewMsg)
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"maestro/clsv"
 	"maestro/clsv/once"
@@ -60,6 +61,11 @@ type Call struct {
 	Retry bool
 	// Safety is the request's, as in clsv.MsgOptions.
 	Safety clsv.Safety
+	// Timeout ends the call with context.DeadlineExceeded when it has not ended
+	// by itself after so long, waiting for a view or for servers included. Zero is
+	// Options.Timeout for Start, and for Do, which has a context, no bound;
+	// clsv.NoTimeout is none for both.
+	Timeout time.Duration
 }
 
 // Reply is the answer of one member.
@@ -89,6 +95,7 @@ type Pending struct {
 	seq     uint64
 	replies []Reply // as they came, then those who have left
 	ended   bool
+	disarm  func() // stops the clock; nil if there is none
 }
 
 // asked is a member that a call is waiting for.
@@ -105,6 +112,8 @@ func (c *Call) validate() error {
 		return ErrTooFew
 	case c.Safety > clsv.XferSafe:
 		return fmt.Errorf("%w: Safety = %d", ErrOptions, c.Safety)
+	case c.Timeout < clsv.NoTimeout:
+		return fmt.Errorf("%w: Timeout = %v", ErrOptions, c.Timeout)
 	}
 	return nil
 }

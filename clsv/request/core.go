@@ -234,7 +234,9 @@ func (d *Dispatcher) replied(from clsv.Endpoint, h *header, data []byte) {
 		d.stats.Late.Add(1)
 		return
 	}
-	d.ids.Learn(h.clock)
+	if p.id.Number != 0 { // others may be of services with tables of their own
+		d.ids.Learn(h.clock)
+	}
 	d.stats.Replies.Add(1)
 	r := Reply{From: from}
 	if h.err == nil {

@@ -116,3 +116,25 @@ func TestCSX(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// observer is told of primary views.
+type observer struct {
+	clsv.NopHandler
+	primary int
+}
+
+func (o *observer) PrimaryView(*clsv.View, []byte) { o.primary++ }
+
+// TestPrimaryView: Wrap does not hide that the application is told of them.
+func TestPrimaryView(t *testing.T) {
+	d, err := request.New(request.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := &observer{}
+	d.Wrap(o).(clsv.PrimaryObserver).PrimaryView(&clsv.View{}, nil)
+	d.Wrap(nil).(clsv.PrimaryObserver).PrimaryView(&clsv.View{}, nil)
+	if o.primary != 1 {
+		t.Errorf("told %d times", o.primary)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"maestro/clsv"
 	"maestro/clsv/once"
@@ -13,8 +14,9 @@ import (
 
 // The defaults of Options.
 const (
-	DefaultCalls = 1024
-	DefaultBytes = 4 << 20
+	DefaultCalls   = 1024
+	DefaultBytes   = 4 << 20
+	DefaultTimeout = time.Minute
 )
 
 // Options are the options of a Dispatcher. The zero value serves nothing.
@@ -35,6 +37,9 @@ type Options struct {
 	// Window is how many calls with an identity may be under way; at most
 	// once.Limits.Window of the tables. Default once.DefaultWindow.
 	Window int
+	// Timeout is the Call.Timeout of those that Start gets without one. Default
+	// 1 min; clsv.NoTimeout for none.
+	Timeout time.Duration
 }
 
 // Dispatcher sends requests for one member and serves those of others.
@@ -59,9 +64,10 @@ func New(o Options) (*Dispatcher, error) {
 	switch {
 	case o.Serve != nil && o.ServeLater != nil:
 		return nil, fmt.Errorf("%w: both Serve and ServeLater", ErrOptions)
-	case o.Calls < 0 || o.Bytes < 0 || o.Window < 0:
+	case o.Calls < 0 || o.Bytes < 0 || o.Window < 0 || o.Timeout < clsv.NoTimeout:
 		return nil, fmt.Errorf("%w: a bound is negative", ErrOptions)
 	}
+	o.Timeout = cmp.Or(o.Timeout, DefaultTimeout)
 	o.Calls = cmp.Or(o.Calls, DefaultCalls)
 	o.Bytes = cmp.Or(o.Bytes, DefaultBytes)
 	o.Window = cmp.Or(o.Window, once.DefaultWindow)
@@ -132,13 +138,13 @@ func (d *Dispatcher) one(ctx context.Context, c Call) ([]byte, error) {
 }
 
 // Start makes a call and does not wait: done is called, once, as a callback of
-// the member, when the call has ended, with what Do returns. Cancel ends it
-// early; nothing else does as long as those who were asked are there and do not
-// answer.
+// the member, when the call has ended, with what Do returns. As long as those who
+// were asked are there and do not answer, it ends by Cancel, or after its Timeout.
 //
 // Errors: ErrWouldBlock if too many calls are under way, ErrOptions, ErrTooFew,
 // ErrNotJoined. done is not called then.
 func (d *Dispatcher) Start(c Call, done func([]Reply, error)) (*Pending, error) {
+	c.Timeout = cmp.Or(c.Timeout, d.opts.Timeout)
 	p, _, err := d.start(c, done)
 	return p, err
 }
@@ -173,17 +179,44 @@ func (d *Dispatcher) start(c Call,
 		return p, nil, err
 	}
 	d.stats.Calls.Add(1)
+	if c.Timeout > 0 {
+		d.arm(p)
+	}
 	return p, nil, nil
+}
+
+// arm has a call end after its Timeout.
+func (d *Dispatcher) arm(p *Pending) {
+	disarm, err := d.m.After(p.Timeout, func() {
+		if !d.over(p) {
+			d.stats.TimedOut.Add(1)
+			d.canceled(p)
+			d.end(p, context.DeadlineExceeded)
+		}
+	})
+	d.mu.Lock()
+	if !p.ended && err == nil {
+		p.disarm, disarm = disarm, nil
+	}
+	d.mu.Unlock()
+	if disarm != nil {
+		disarm() // it has ended already
+	}
 }
 
 // forget takes a call off the list, and reports whether it was there.
 func (d *Dispatcher) forget(p *Pending) bool {
+	disarm := func() {}
+	defer func() { disarm() }() // without the lock
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if p.ended {
 		return false
 	}
 	p.ended = true
+	if p.disarm != nil {
+		disarm = p.disarm
+	}
 	delete(d.calls, p)
 	d.bytes -= len(p.Data)
 	if d.room != nil {
@@ -223,6 +256,8 @@ type Stats struct {
 	Replies   uint64 // received and wanted
 	Late      uint64 // replies received and not wanted any more, or never
 	Lost      uint64 // members that left before they answered
+	TimedOut  uint64 // calls that took longer than their Timeout
+	Pending   uint64 // calls that have not ended now
 	Requests  uint64 // received
 	Refused   uint64 // of these, by this package
 	Answers   uint64 // sent
@@ -233,13 +268,17 @@ type Stats struct {
 // Stats is a snapshot of the counts.
 func (d *Dispatcher) Stats() Stats {
 	s := &d.stats
+	d.mu.Lock()
+	pending := uint64(len(d.calls))
+	d.mu.Unlock()
 	return Stats{Calls: s.Calls.Load(), Sent: s.Sent.Load(), Retries: s.Retries.Load(),
 		Replies: s.Replies.Load(), Late: s.Late.Load(), Lost: s.Lost.Load(),
+		TimedOut: s.TimedOut.Load(), Pending: pending,
 		Requests: s.Requests.Load(), Refused: s.Refused.Load(), Answers: s.Answers.Load(),
 		Unsent: s.Unsent.Load(), Malformed: s.Malformed.Load()}
 }
 
 type counters struct {
 	Calls, Sent, Retries, Replies, Late, Lost, Requests, Refused, Answers, Unsent,
-	Malformed atomic.Uint64
+	TimedOut, Malformed atomic.Uint64
 }

@@ -48,7 +48,8 @@
 //
 // # Threads
 //
-// Do waits, from any goroutine but a callback's. Start does not, and may be
-// called from anywhere; its completions run as callbacks of the member. Serve runs in
-// the member's callbacks; ServeLater may answer at any time, from any goroutine.
+// Do waits, from any goroutine but a callback's, until its context is done. Start
+// does not, and may be called from anywhere; its completions run as callbacks of
+// the member, at the latest after the call's Timeout. Serve runs in the member's
+// callbacks; ServeLater may answer at any time, from any goroutine.
 package request

@@ -7,8 +7,8 @@ import (
 )
 
 // Wrap puts the Dispatcher between its member and a handler, which may be nil:
-// what Wrap returns is the member's clsv.Options.Handler. It is an Exchanger and
-// a StateHasher if h is.
+// what Wrap returns is the member's clsv.Options.Handler. It is an Exchanger, a
+// StateHasher and a PrimaryObserver if h is.
 func (d *Dispatcher) Wrap(h clsv.Handler) clsv.Handler {
 	if h == nil {
 		h = clsv.NopHandler{}
@@ -41,6 +41,13 @@ type front struct {
 	clsv.Receiver
 	clsv.Observer
 	clsv.Transferrer
+}
+
+// PrimaryView passes on what is the application's.
+func (f front) PrimaryView(v *clsv.View, viewMsg []byte) {
+	if p, ok := f.Transferrer.(clsv.PrimaryObserver); ok { // it is the whole application
+		p.PrimaryView(v, viewMsg)
+	}
 }
 
 // Receiver is a part of what Wrap makes, for handlers that are made of parts,

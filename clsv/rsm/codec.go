@@ -82,6 +82,7 @@ const (
 	statusBad
 	statusForgotten
 	statusNoQuorum
+	statusCopy // applied; the result comes from another
 )
 
 var errFormat = errors.New("rsm: malformed")

@@ -12,20 +12,32 @@
 //
 // # What is promised
 //
-// Propose returns the result of Apply. At a server, the command has then been
-// applied there too. At a client it has been applied by the server coordinator,
-// and all later commands, whoever proposes them, come after it. Each command has
-// a number and is applied once, however often it has to be sent because a server
-// that should have answered dies; the table of what has been applied is part of
-// the state (package once).
+// Propose returns the result of Apply when enough servers have applied the
+// command: Options.Copies, by default a majority of the servers of the view, at
+// least GroupOptions.Quorum, and all if there are fewer. At a server, it has then
+// been applied there too. All later commands, whoever proposes them, come after
+// it. Each command has a number and is applied once, however often it has to be
+// sent because a server that should have answered dies; the table of what has been
+// applied is part of the state (package once).
 //
 // Read waits until all that was acknowledged to anybody before has been applied
 // at this server, and then looks at the machine.
 //
-// A command that was acknowledged survives as long as a server that was in the
-// view goes on in the primary view. Without GroupOptions.Quorum both sides of a
-// partition take commands, and what the losing side took is lost when they
-// meet. With a quorum the smaller side refuses them: ErrNoQuorum.
+// A command that was acknowledged survives as long as one of the servers that had
+// applied it goes on: the others get it from that one in the next view change, if
+// they do not have it already, as they mostly do. So of five servers any two may
+// crash at any moment. A command may be lost when more crash at the same time;
+// with AllCopies, only when all servers do, but then the slowest one holds up
+// every command. Nothing is written to disks: what is applied is in the servers'
+// memory.
+//
+// Without GroupOptions.Quorum both sides of a partition take commands, and what
+// the losing side took is lost when they meet. With a quorum the smaller side
+// refuses them, ErrNoQuorum, and each later primary view that has a quorum of
+// members out of less than two quorums contains a server that has applied what was
+// acknowledged, if there are as many servers as the quorum; its state prevails in
+// merges, since it has seen more in primary views. Clients count for the quorum
+// and keep no state: a group needs more servers than clients.
 //
 // # Messages
 //

@@ -23,6 +23,7 @@ type proposer[C, R any] struct {
 	flight   []*Call[R] // with, by number
 	out      []*Call[R] // of flight, to be sent
 	posting  bool
+	lineage  uint64 // of the state, in the view
 }
 
 // number gives numbers to what waits, and has it sent. Called with r.mu held.
@@ -134,9 +135,10 @@ func (r *Replica[C, R]) giveUp(c *Call[R]) {
 
 // complete takes a reply: from another server, or because the command has just
 // been applied here.
-func (r *Replica[C, R]) complete(here bool, who uint32, number, clock uint64, reply []byte) {
+func (r *Replica[C, R]) complete(from clsv.Endpoint, who uint32, number, clock uint64,
+	reply []byte) {
 	r.mu.Lock()
-	if r.client == nil || who != brief(r.identity) {
+	if r.client == nil || r.view == nil || who != brief(r.identity) {
 		r.mu.Unlock()
 		return
 	}
@@ -147,44 +149,71 @@ func (r *Replica[C, R]) complete(here bool, who uint32, number, clock uint64, re
 	}
 	c := r.flight[i]
 	r.client.Learn(clock)
+	here := from == r.view.Me
 	switch {
 	case status(reply[0]) == statusNoQuorum:
-		// It may have been applied another time that it was sent.
-		if c.refused++; c.refused < c.sends {
+		// It may have been applied another time that it was sent. A server hears
+		// of each refusal twice, from itself and from another, and counts one.
+		if here || !r.serves() {
+			c.refused++
+		}
+		if c.refused < c.sends {
 			r.mu.Unlock()
 			return
 		}
 	case here:
 		c.here = bytes.Clone(reply)
 	default:
-		c.there = bytes.Clone(reply)
+		if status(reply[0]) != statusCopy {
+			c.there = bytes.Clone(reply)
+		}
+		if !slices.Contains(c.copies, from) {
+			c.copies = append(c.copies, from)
+		}
 	}
 	r.mu.Unlock()
 	r.settle(c)
 }
 
-// settle ends a call if all who have to have applied it: another server, so that
-// it outlives this member, and this one, if it is a server.
+// serves reports whether this member gets commands itself. Called with r.mu held.
+func (r *Replica[C, R]) serves() bool {
+	return r.view.MyMbrshipType == clsv.Server && r.view.State != clsv.BecomingServer
+}
+
+// settle ends a call if all who have to have applied it.
 func (r *Replica[C, R]) settle(c *Call[R]) {
 	r.mu.Lock()
-	v := r.view
-	reply := c.there
-	switch {
-	case v == nil || c.over:
-		r.mu.Unlock()
-		return
-	case c.refused > 0 && c.refused >= c.sends:
-		reply = []byte{byte(statusNoQuorum)}
-	case v.MyMbrshipType == clsv.Server && v.State != clsv.BecomingServer:
-		// Alone and without quorum, nobody knows what the others have.
-		if reply = c.here; c.there == nil && !(v.Primary && witness(v, v.Me).IsZero()) {
-			reply = nil
-		}
-	}
+	reply := r.reply(c)
 	r.mu.Unlock()
 	if reply != nil {
 		r.finish(c, status(reply[0]), reply[1:])
 	}
+}
+
+// reply is what a call ends with, nil if it has to wait. Called with r.mu held.
+func (r *Replica[C, R]) reply(c *Call[R]) []byte {
+	v := r.view
+	switch {
+	case v == nil || c.over:
+		return nil
+	case c.refused > 0 && c.refused >= c.sends:
+		return []byte{byte(statusNoQuorum)}
+	case !v.Primary:
+		return nil // nobody knows what the others have
+	}
+	have := 0
+	for _, s := range v.Servers {
+		if s == v.Me && c.here != nil || slices.Contains(c.copies, s) {
+			have++
+		}
+	}
+	switch {
+	case have < r.o.copies(v):
+		return nil
+	case r.serves():
+		return c.here
+	}
+	return c.there
 }
 
 // finish ends a call.
@@ -237,14 +266,19 @@ func (r *Replica[C, R]) reborn() {
 // entered sends again, in a new view, what may have been lost.
 func (r *Replica[C, R]) entered(v *clsv.View) {
 	r.mu.Lock()
-	if v.StartXfer || v.State == clsv.BecomingServer { // what was applied is void
-		for _, c := range r.flight {
-			c.here, c.there = nil, nil
+	void := v.StartXfer || v.State == clsv.BecomingServer || v.Lineage != r.lineage
+	r.lineage = v.Lineage
+	for _, c := range r.flight {
+		if void { // what was applied is lost
+			c.here, c.there, c.copies = nil, nil, nil
 		}
+		// Whoever comes back as a server may have got another state meanwhile.
+		c.copies = slices.DeleteFunc(c.copies, func(e clsv.Endpoint) bool {
+			return !v.IsServer(e) || slices.Contains(v.NewServers, e)
+		})
 	}
-	if v.ServerCoordinator != v.OldServerCoordinator || len(v.DepartedServers) > 0 ||
-		v.State != v.OldState {
-		r.again()
+	if void || len(v.NewServers)+len(v.DepartedServers) > 0 || v.State != v.OldState {
+		r.again() // other servers are to tell that they have it
 	}
 	r.number()
 	calls := slices.Clone(r.flight)

@@ -292,8 +292,8 @@ func TestOnce(t *testing.T) {
 	}
 }
 
-// The losing servers of a merge get the winners' state.
-func TestMerge(t *testing.T) {
+// newSplit is servers a and b, and d, which is cut off, after one command.
+func newSplit(t *testing.T) *lab {
 	l := newLab(t, 1)
 	for _, n := range []string{"a", "b", "d"} {
 		l.start(n, clsv.Server)
@@ -302,6 +302,12 @@ func TestMerge(t *testing.T) {
 	_, _ = l.result(l.nodes["a"].Start("before"))
 	l.c.Partition([]string{"d"}, []string{"a", "b"})
 	l.until("alone", func() bool { return len(l.nodes["d"].View().Members) == 1 })
+	return l
+}
+
+// The losing servers of a merge get the winners' state.
+func TestMerge(t *testing.T) {
+	l := newSplit(t)
 	_, _ = l.result(l.nodes["d"].Start("lost"))
 	for i := range 5 {
 		_, _ = l.result(l.nodes["a"].Start(fmt.Sprint("kept ", i)))
@@ -321,14 +327,7 @@ func TestMerge(t *testing.T) {
 
 // A member whose history has lost a merge begins as another client.
 func TestForgotten(t *testing.T) {
-	l := newLab(t, 1)
-	for _, n := range []string{"a", "b", "d"} {
-		l.start(n, clsv.Server)
-	}
-	l.settle()
-	_, _ = l.result(l.nodes["a"].Start("before"))
-	l.c.Partition([]string{"d"}, []string{"a", "b"})
-	l.until("alone", func() bool { return len(l.nodes["d"].View().Members) == 1 })
+	l := newSplit(t)
 	for range 50 {
 		_, _ = l.result(l.nodes["d"].Start("lost"))
 	}

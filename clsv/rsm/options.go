@@ -61,6 +61,11 @@ type Options[C, R any] struct {
 	Machine Machine[C, R]
 	Command Codec[C]
 	Result  Codec[R]
+	// Copies is how many servers have applied a command when it is acknowledged,
+	// or all if there are fewer. Default: a majority of the view's servers, and
+	// at least Quorum; see the package's comment. With less, Read may miss what
+	// others were told. All replicas must have the same.
+	Copies int
 	// Limits bound the table of what has been applied. All replicas must have the
 	// same.
 	Limits once.Limits
@@ -91,6 +96,22 @@ type Event struct {
 	Err    error         // of Failed
 }
 
+// AllCopies has each command applied by all servers of the view, before it is
+// acknowledged.
+const AllCopies = -1
+
+// copies is how many servers of a view have to have a command.
+func (o *Options[C, R]) copies(v *clsv.View) int {
+	n := len(v.Servers)
+	switch o.Copies {
+	case 0:
+		return min(max(n/2+1, o.Quorum), n)
+	case AllCopies:
+		return n
+	}
+	return min(o.Copies, n)
+}
+
 const (
 	defaultPending = 4096
 	beat           = time.Second
@@ -108,6 +129,9 @@ func (o *Options[C, R]) fill() error {
 	}
 	if o.NoLocal {
 		return fmt.Errorf("rsm: %w: NoLocal", clsv.ErrOptions)
+	}
+	if o.Copies < AllCopies {
+		return fmt.Errorf("rsm: %w: Copies = %d", clsv.ErrOptions, o.Copies)
 	}
 	if o.Role == clsv.Server && o.Xfer == clsv.NoXfer {
 		o.Xfer = clsv.FreeXfer

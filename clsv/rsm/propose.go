@@ -24,6 +24,7 @@ type Call[R any] struct {
 	over    bool
 	// The reply of this server, when it has applied the command, and of another.
 	here, there []byte
+	copies      []clsv.Endpoint // who else has applied it
 }
 
 // Done is closed when the result is there.
@@ -32,9 +33,9 @@ func (c *Call[R]) Done() <-chan struct{} { return c.done }
 // Result is the result, after Done.
 func (c *Call[R]) Result() (R, error) { return c.res, c.err }
 
-// Propose proposes a command, and returns its result when it has been applied:
-// here, if this is a server. When ctx is done first, it is not known whether it
-// will be.
+// Propose proposes a command, and returns its result when it has been applied by
+// as many servers as Options.Copies says, and here, if this is a server. When ctx
+// is done first, it is not known whether it will be.
 //
 // Errors: ErrNoQuorum, ErrCommand, ErrForgotten, ErrBusy, ErrClosed, ctx's,
 // clsv.ErrWouldDeadlock within a callback, clsv.ErrTooLarge.

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"time"
 
@@ -60,6 +61,13 @@ func (h handler[C, R]) ReceiveCast(e clsv.Endpoint, msg []byte) {
 
 func (h handler[C, R]) ReceiveLsend(e clsv.Endpoint, msg []byte) {
 	h.r.o.Handler.ReceiveLsend(e, msg)
+}
+
+// PrimaryView passes on what is the application's.
+func (h handler[C, R]) PrimaryView(v *clsv.View, viewMsg []byte) {
+	if p, ok := h.r.o.Handler.(clsv.PrimaryObserver); ok {
+		p.PrimaryView(v, viewMsg)
+	}
 }
 
 // Dropped passes on what is the application's: commands are sent again.
@@ -289,15 +297,22 @@ func (r *Replica[C, R]) execute(what op, command []byte) []byte {
 	return reply
 }
 
-// witness is the server that tells a member that its command has been applied,
-// zero if there is none: the first that is not itself.
-func witness(v *clsv.View, origin clsv.Endpoint) clsv.Endpoint {
-	for _, s := range v.Servers[:min(len(v.Servers), 2)] {
-		if s != origin {
-			return s
-		}
+// witness is the place of this server among those who tell a member that they
+// have applied its command, from 0; -1 if it is none of them. They are as many as
+// have to have it, less the member itself if it is a server.
+func (r *Replica[C, R]) witness(v *clsv.View, origin clsv.Endpoint) int {
+	n := r.o.copies(v)
+	if v.IsServer(origin) {
+		n--
 	}
-	return clsv.Endpoint{}
+	place := v.MyServerRank
+	if i := slices.Index(v.Servers, origin); i >= 0 && i < place {
+		place--
+	}
+	if place >= n {
+		return -1
+	}
+	return place
 }
 
 // answer tells who has proposed a command, if that is this member or expects it
@@ -306,16 +321,27 @@ func (r *Replica[C, R]) answer(origin clsv.Endpoint, id once.ID, reply []byte) {
 	r.mu.Lock()
 	v := r.view
 	mine := r.client != nil && id.Client == r.identity
-	first := v != nil && v.State == clsv.ServerNormal && witness(v, origin) == v.Me
-	r.mu.Unlock()
-	if mine {
-		r.complete(true, brief(id.Client), id.Number, r.table.Clock(), reply)
-	} else if first {
-		b := binary.LittleEndian.AppendUint32([]byte{0, tagReply}, brief(id.Client))
-		b = binary.AppendUvarint(b, id.Number)
-		b = binary.AppendUvarint(b, r.table.Clock())
-		_, _ = r.TrySend(origin, append(b, reply...), clsv.MsgOptions{Safety: clsv.Safe})
+	place := -1
+	if v != nil && v.State == clsv.ServerNormal {
+		place = r.witness(v, origin)
 	}
+	r.mu.Unlock()
+	switch {
+	case mine:
+		r.complete(v.Me, brief(id.Client), id.Number, r.table.Clock(), reply)
+		return
+	case place < 0:
+		return
+	case place > 0 || v.IsServer(origin): // it needs the result once
+		if status(reply[0]) == statusNoQuorum {
+			return
+		}
+		reply = []byte{byte(statusCopy)}
+	}
+	b := binary.LittleEndian.AppendUint32([]byte{0, tagReply}, brief(id.Client))
+	b = binary.AppendUvarint(b, id.Number)
+	b = binary.AppendUvarint(b, r.table.Clock())
+	_, _ = r.TrySend(origin, append(b, reply...), clsv.MsgOptions{Safety: clsv.Safe})
 }
 
 // ReceiveSend takes replies.
@@ -336,7 +362,7 @@ func (h handler[C, R]) ReceiveSend(e clsv.Endpoint, msg []byte) {
 	if k <= 0 || len(b) == n+k {
 		return
 	}
-	h.r.complete(false, who, number, clock, b[n+k:])
+	h.r.complete(e, who, number, clock, b[n+k:])
 }
 
 // Heartbeat tries again what has got no answer.
