@@ -23,18 +23,14 @@ const (
 )
 
 func TestMain(m *testing.M) {
-	var err error
-	if arg := os.Getenv(floorEnv); arg != "" {
-		err = floor.RunChild(context.Background(), arg, os.Stdout)
-	} else if name := os.Getenv(childEnv); name != "" {
-		err = Run(context.Background(), childConfig(name), os.Stdin, os.Stdout)
-	} else {
-		os.Exit(m.Run())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	netlab.Main(m, map[string]func(string) error{
+		floorEnv: func(arg string) error {
+			return floor.RunChild(context.Background(), arg, os.Stdout)
+		},
+		childEnv: func(name string) error {
+			return Run(context.Background(), childConfig(name), os.Stdin, os.Stdout)
+		},
+	})
 }
 
 // childConfig is what a member's process is told by its environment.

@@ -65,27 +65,20 @@ func (x *chaos) step(left time.Duration) {
 	what := ""
 	switch kind {
 	case 0:
-		if x.dead[i] {
-			what = "restart"
+		what = flip(x.dead, i, "restart", func(i int) {
 			x.start(i)
 			x.stream(i, left)
-		} else {
-			what = "kill"
+		}, "kill", func(i int) {
 			x.lab.Kill(i)
 			delete(x.paused, i)
-		}
-		toggle(x.dead, i)
+		})
 	case 1:
 		if x.dead[i] {
 			return
 		}
-		if what = "pause"; x.paused[i] {
-			what = "resume"
-			x.lab.Resume(i)
-		} else {
-			x.lab.Pause(i)
-		}
-		toggle(x.paused, i)
+		what = flip(x.paused, i, "resume", x.lab.Resume, "pause", x.lab.Pause)
+	case 2:
+		what = flip(x.down, i, "link up", x.lab.LinkUp, "link down", x.lab.LinkDown)
 	case 3:
 		if what = "partition"; x.split {
 			what = "heal"
@@ -99,14 +92,6 @@ func (x *chaos) step(left time.Duration) {
 			x.lab.Partition([][]int{p[:k], p[k:]})
 		}
 		x.split = !x.split
-	case 2:
-		if what = "link down"; x.down[i] {
-			what = "link up"
-			x.lab.LinkUp(i)
-		} else {
-			x.lab.LinkDown(i)
-		}
-		toggle(x.down, i)
 	case 4:
 		permille := []int{0, 20, 100}[x.rnd.IntN(3)]
 		what = fmt.Sprint("loss of ", permille)
@@ -120,12 +105,17 @@ func (x *chaos) state(kind int) map[int]bool {
 	return []map[int]bool{x.dead, x.paused, x.down}[kind]
 }
 
-func toggle(m map[int]bool, i int) {
+// flip does something to a member, or undoes it, and returns which.
+func flip(m map[int]bool, i int, undone string, undo func(int), done string,
+	do func(int)) string {
 	if m[i] {
 		delete(m, i)
-	} else {
-		m[i] = true
+		undo(i)
+		return undone
 	}
+	m[i] = true
+	do(i)
+	return done
 }
 
 // whole undoes everything.

@@ -38,7 +38,8 @@ func (s *below) Down(m *stack.Msg) {
 	}
 }
 
-// Answer answers for flow control and for reliable multicast.
+// Answer answers for flow control, for reliable multicast, and for streams that
+// have nothing under way.
 func (s *below) Answer(q stack.Query) {
 	switch q := q.(type) {
 	case *stack.Credit:
@@ -46,6 +47,8 @@ func (s *below) Answer(q stack.Query) {
 	case *stack.Reached:
 		q.Recv = append(q.Recv[:0], s.rig.Recv...)
 		q.Passed = append(q.Passed[:0], s.rig.Recv...)
+	case *stack.Drained:
+		q.Casts, q.Sends = true, true
 	case *stack.Heard:
 		q.At = q.At[:0]
 		for range s.rig.Recv {

@@ -147,8 +147,16 @@ func (r *Rig) Deliver(_ *stack.Stack, _ *stack.Msg) { r.Delivered++ }
 // Told ignores events.
 func (r *Rig) Told(*stack.Stack, stack.Event) {}
 
-// Hooks are not asked on the data path.
-func (r *Rig) Hooks() stack.Hooks { return nil }
+// Hooks say nothing; only the control layers ask them.
+func (r *Rig) Hooks() stack.Hooks { return hooks{} }
+
+type hooks struct{}
+
+func (hooks) Attr() []byte               { return nil }
+func (hooks) Exchange() bool             { return false }
+func (hooks) Weight() []byte             { return nil }
+func (hooks) Compose(*stack.Proposal)    {}
+func (hooks) Core(*stack.View) stack.Set { return nil }
 
 // Counters are the rig's own.
 func (r *Rig) Counters() *stack.Counters { return &r.counters }

@@ -28,18 +28,14 @@ const (
 
 // TestMain makes the test binary the members' program too.
 func TestMain(m *testing.M) {
-	var err error
-	if arg := os.Getenv(floorEnv); arg != "" {
-		err = floor.RunChild(context.Background(), arg, os.Stdout)
-	} else if name := os.Getenv(childEnv); name != "" {
-		err = Run(context.Background(), childConfig(name), os.Stdin, os.Stdout)
-	} else {
-		os.Exit(m.Run())
-	}
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
+	netlab.Main(m, map[string]func(string) error{
+		floorEnv: func(arg string) error {
+			return floor.RunChild(context.Background(), arg, os.Stdout)
+		},
+		childEnv: func(name string) error {
+			return Run(context.Background(), childConfig(name), os.Stdin, os.Stdout)
+		},
+	})
 }
 
 func childConfig(name string) Config {
