@@ -142,11 +142,20 @@ func (m *Member) PushAsk(ctx context.Context, server Endpoint, request []byte) e
 	return m.push(ctx, "ask state", &post{kind: Send, state: kindAsk, to: server, data: request})
 }
 
+// Portion is a portion of a state: Front and Data, one after the other, so that
+// large ones need not be copied to have something put before them.
+type Portion struct {
+	Front, Data []byte
+	// More says that the next one follows at once: then they share datagrams.
+	More bool
+}
+
 // PushState is SendState, but waits for room until ctx is done. Within a
 // callback it does not wait, but returns ErrWouldBlock. Errors: those of
 // SendState, and ctx's.
-func (m *Member) PushState(ctx context.Context, to Endpoint, state []byte) error {
-	return m.push(ctx, "send state", &post{kind: Send, state: kindState, to: to, data: state})
+func (m *Member) PushState(ctx context.Context, to Endpoint, p Portion) error {
+	return m.push(ctx, "send state", &post{kind: Send, state: kindState, to: to, front: p.Front,
+		data: p.Data, more: p.More})
 }
 
 func (m *Member) push(ctx context.Context, op string, p *post) error {

@@ -18,7 +18,9 @@ type post struct {
 	dests  []Endpoint
 	in     ViewID // see MsgOptions
 	wait   bool   // MsgOptions.Queue
+	front  []byte // of a state message: what comes before data
 	data   []byte
+	more   bool // of a state message: another follows at once
 	number uint64
 	xfer   uint64
 }
@@ -26,7 +28,17 @@ type post struct {
 // postOverhead is what a waiting message counts for beside its bytes.
 const postOverhead = 128
 
-func (p *post) size() int { return len(p.data) + postOverhead + 32*len(p.dests) }
+func (p *post) size() int { return p.length() + postOverhead + 32*len(p.dests) }
+
+func (p *post) length() int { return len(p.front) + len(p.data) }
+
+// whole is all of the message in one piece.
+func (p *post) whole() []byte {
+	if len(p.front) == 0 {
+		return p.data
+	}
+	return slices.Concat(p.front, p.data)
+}
 
 // outbox is the messages that wait: for the next view, for one that allows
 // their safety, or for room. They go out in order, but those that a view allows
@@ -90,7 +102,7 @@ func (c *core) submit(p *post) (SendView, error) {
 	}
 	c.number++
 	p.number = c.number
-	if len(p.data) > c.group.Config().MaxMessage-postOverhead {
+	if p.length() > c.group.Config().MaxMessage-postOverhead {
 		return sv, ErrTooLarge
 	}
 	if c.open() && c.allows(p) && !c.ready() {
@@ -108,7 +120,7 @@ func (c *core) submit(p *post) (SendView, error) {
 	c.recordPost(trace.Submit, p)
 	c.count(p, 1)
 	q := *p
-	q.data, q.dests = bytes.Clone(p.data), slices.Clone(p.dests)
+	q.front, q.data, q.dests = bytes.Clone(p.front), bytes.Clone(p.data), slices.Clone(p.dests)
 	c.queue = append(c.queue, q)
 	sv.Next = true
 	return sv, nil
@@ -156,7 +168,7 @@ func (c *core) transmit(p *post, fresh bool) error {
 	if err != nil {
 		return err
 	}
-	n := uint64(len(p.data))
+	n := uint64(p.length())
 	if p.state == 0 {
 		c.stats.Sent[p.kind]++
 		c.stats.SentBytes[p.kind] += n
@@ -242,7 +254,7 @@ func (c *core) transmitState(p *post) error {
 	if err != nil {
 		return err
 	}
-	c.headBuf = stateHead(c.headBuf[:0], p.xfer)
+	c.headBuf = append(stateHead(c.headBuf[:0], p.xfer), p.front...)
 	return c.group.Send(c.view.RankOf(p.to), p.state, c.headBuf, p.data)
 }
 
@@ -300,7 +312,7 @@ func (c *core) dropped(p *post, err error) {
 	if p.state == 0 {
 		c.record(&trace.Event{Kind: trace.Drop, Msg: trace.MsgID{Origin: c.self, N: p.number}})
 	}
-	c.push(item{op: opDropped, ev: &event{drop: Dropped{Kind: p.kind, To: p.to, Msg: p.data,
+	c.push(item{op: opDropped, ev: &event{drop: Dropped{Kind: p.kind, To: p.to, Msg: p.whole(),
 		State: p.state != 0, Err: translate(err)}}})
 }
 

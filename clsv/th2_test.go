@@ -80,7 +80,7 @@ func (x *everywhere) downcalls(out bool) {
 		clsv.ErrNotTransferring}
 	may("ask state", m.AskState(peer, nil), states...)
 	may("send state", m.SendState(peer, nil), states...)
-	may("push state", m.PushState(bg, peer, nil), states...)
+	may("push state", m.PushState(bg, peer, clsv.Portion{}), states...)
 	may("retry", m.RetryTransfer(), clsv.ErrNotInTransfer)
 	may("request view", m.RequestView(), clsv.ErrNotCoordinator)
 	may("suspect", m.Suspect(clsv.Endpoint{Name: "x"}), clsv.ErrNotMember)

@@ -154,8 +154,11 @@ func (c *core) stateTransfer(p *post) (err error) {
 		return err
 	}
 	p.safety = XferSafe
-	if _, err = c.submit(p); err == nil {
-		c.recordState(kind, p.to, p.xfer, p.data)
+	if _, err = c.submit(p); err == nil && c.rec != nil {
+		c.recordState(kind, p.to, p.xfer, p.whole())
+	}
+	if err == nil && p.more {
+		c.group.More()
 	}
 	return err
 }

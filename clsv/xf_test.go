@@ -1,9 +1,11 @@
 package clsv_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -38,6 +40,39 @@ func xf01and02(t *testing.T) {
 	l.ok(x.XferDone())
 	l.settle()
 	l.shape("X", "S=[K A X] T=[] C=[c] type=none server")
+}
+
+// A portion arrives in one piece, also one that waits for the next view.
+func TestPortions(t *testing.T) {
+	l := v2(t, clsv.FreeXfer)
+	l.ok(l.r["X"].m.AskState(l.id("A"), nil))
+	l.asked("A")
+	push := func(front, data string) {
+		t.Helper()
+		l.ok(l.r["A"].m.PushState(context.Background(), l.id("X"),
+			clsv.Portion{Front: []byte(front), Data: []byte(data), More: true}))
+	}
+	push("he", "ad")
+	push("", "tail")
+	l.run(5 * ms) // the last one leaves although more was announced
+	l.expect("X", "state A head", "state A tail")
+	blocked := false
+	l.r["A"].onBlock = func() { blocked = true }
+	l.c.Slow("K", 50*ms)
+	l.start("d", clsv.Options{})
+	for !blocked {
+		l.run(ms)
+	}
+	l.run(ms)
+	push("la", "st")
+	if s, _ := l.r["A"].m.Stats(); s.QueuedMessages != 1 {
+		t.Errorf("%d messages are queued", s.QueuedMessages)
+	}
+	l.c.Slow("K", 0)
+	l.settle()
+	if !slices.Contains(l.r["X"].lines, "state A last") {
+		t.Errorf("%q", l.r["X"].lines)
+	}
 }
 
 func TestXF04(t *testing.T) { both(t, xf04) }

@@ -81,6 +81,8 @@ type Group struct {
 	waiting  []int                   // destinations for which a send would have blocked
 	in       Datagram                // the one that is being received
 	pushed   uint64                  // last segment there was at the last Push
+	sends    bool                    // something was sent to one member since
+	more     bool                    // the caller is about to send more
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 	patience patience
 	viewAt   [2]Time // of the last views

@@ -42,6 +42,7 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	}
 	m := &g.msg // only what is used is written: this is done for each message
 	m.Kind, m.From, m.To, m.Head, m.Data = kind, g.cur.view.Rank, to, head, data
+	g.sends = g.sends || to >= 0
 	g.cur.Down(m)
 	m.Head, m.Data = nil, nil
 	return nil
@@ -161,16 +162,29 @@ func (g *Group) Unreachable(addr netip.AddrPort) {
 // Push transmits whole bursts, if there are any, without ending the turn: the
 // open segment goes on being filled.
 func (g *Group) Push() bool {
-	if g.cur == nil || g.state == out || !g.cur.whole() {
+	if g.cur == nil || g.state == out {
 		return false
 	}
-	if last := g.cur.last(); last-g.pushed < minPush {
-		return false // the window may be closed: do not look again each time
+	// With a closed window it is not worth looking each time.
+	casts := g.cur.whole() && g.cur.last()-g.pushed >= minPush
+	if !casts && !g.sends {
+		return false
 	}
-	g.pushed = g.cur.last()
+	g.pushed, g.sends = g.cur.last(), false
 	g.cur.Push()
 	g.settle()
 	return true
+}
+
+// More tells that the caller is about to send more: the driver need not see to it
+// yet that what makes no whole burst leaves.
+func (g *Group) More() { g.more = true }
+
+// TakeMore reports whether More has been called since the last time.
+func (g *Group) TakeMore() bool {
+	more := g.more
+	g.more = false
+	return more
 }
 
 // Pending reports whether anything waits to be transmitted.

@@ -36,6 +36,10 @@ type Config struct {
 	Size int
 	// Text makes it lines that compress, instead of random bytes.
 	Text bool
+	// Room is how much memory a newcomer has ready for the state, in bytes: what is
+	// not there is got from the kernel on the way, which is slow and no part of the
+	// transfer.
+	Room int
 	// NoCompress, Chunk and Window are csx's.
 	NoCompress    bool
 	Chunk, Window int
@@ -51,6 +55,7 @@ type Member struct {
 	mu    sync.Mutex
 	to    io.Writer
 	state [][]byte // in pieces, equal but for the last
+	room  [][]byte // pieces for it
 	took  []time.Duration
 	began time.Duration // processor time before joining
 }
@@ -110,6 +115,7 @@ func (m *Member) obey(ctx context.Context, line []string) error {
 		// again.
 		debug.FreeOSMemory()
 		_ = os.WriteFile("/proc/self/clear_refs", []byte("5"), 0)
+		m.reserve()
 		m.began = cpu()
 		return m.m.Join(ctx)
 	case line[0] == "cast":
@@ -157,6 +163,28 @@ func (m *Member) make() {
 	}
 }
 
+// reserve gets the memory for a state that is to come.
+func (m *Member) reserve() {
+	for range m.cfg.Room / piece {
+		b := make([]byte, piece)
+		for i := 0; i < len(b); i += os.Getpagesize() {
+			b[i] = 1
+		}
+		m.room = append(m.room, b[:0])
+	}
+}
+
+// next is where the next piece of the state goes.
+func (m *Member) next() []byte {
+	n := len(m.room)
+	if n == 0 {
+		return make([]byte, 0, piece)
+	}
+	b := m.room[n-1]
+	m.room = m.room[:n-1]
+	return b
+}
+
 // AcceptedView tells.
 func (m *Member) AcceptedView(v *clsv.View, _ []byte) {
 	m.say("VIEW %d members %d servers %d", time.Now().UnixNano(), len(v.Members), len(v.Servers))
@@ -182,7 +210,10 @@ func (p pieces) WriteTo(w io.Writer) (n int64, err error) {
 func (m *Member) StateTransfer(ctx context.Context, x *csx.Transfer) {
 	began := time.Now()
 	err := x.Load(ctx, func(r io.Reader) error {
-		m.state = nil
+		m.room, m.state = append(m.room, m.state...), nil
+		for i := range m.room {
+			m.room[i] = m.room[i][:0]
+		}
 		_, err := io.Copy(m, r)
 		return err
 	})
@@ -205,7 +236,7 @@ func (m *Member) Write(p []byte) (int, error) {
 	for len(p) > 0 {
 		last := len(m.state) - 1
 		if last < 0 || len(m.state[last]) == piece {
-			m.state = append(m.state, make([]byte, 0, piece))
+			m.state = append(m.state, m.next())
 			last++
 		}
 		k := min(piece-len(m.state[last]), len(p))

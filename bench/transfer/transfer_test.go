@@ -19,6 +19,7 @@ var (
 	size   = flag.Int("size", 64<<20, "bytes of the state")
 	chunk  = flag.Int("chunk", 0, "bytes of a chunk; 0 is the default")
 	window = flag.Int("window", 0, "chunks under way; 0 is the default")
+	fresh  = flag.Bool("fresh", false, "a newcomer has no memory for the state yet")
 )
 
 const (
@@ -45,7 +46,8 @@ func childConfig(name string) Config {
 	}
 	return Config{Name: name, Interface: "eth0", Client: num("_CLIENT") > 0, Size: num("_SIZE"),
 		Text: num("_TEXT") > 0, NoCompress: num("_RAW") > 0, Chunk: num("_CHUNK"),
-		Window: num("_WINDOW"), Group: netip.MustParseAddrPort("239.255.70.72:17072")}
+		Window: num("_WINDOW"), Room: num("_ROOM"),
+		Group: netip.MustParseAddrPort("239.255.70.72:17072")}
 }
 
 // cluster is members in the namespaces of a lab.
@@ -58,6 +60,16 @@ type cluster struct {
 func newCluster(t testing.TB, n int) *cluster {
 	return &cluster{TB: t, lab: netlab.New(t, n, netlab.Options{GSO: true}),
 		procs: make([]*netlab.Proc, n+1)}
+}
+
+// join starts member i, which has room for the state, and has it join.
+func (c *cluster) join(i int) {
+	c.Helper()
+	room := *size
+	if *fresh {
+		room = 0
+	}
+	c.start(i, fmt.Sprintf("_ROOM=%d", room))
 }
 
 // start starts member i and has it join.
@@ -140,7 +152,7 @@ func TestTransfer(t *testing.T) {
 			base := c.floor()
 			c.start(1, fmt.Sprintf("_SIZE=%d", *size), fmt.Sprintf("_TEXT=%d", text))
 			c.view(1, 1)
-			c.start(2)
+			c.join(2)
 			rate := c.restored(2, *size)
 			c.view(2, 2)
 			from, to := c.stats(1), c.stats(2)
@@ -162,10 +174,10 @@ func TestKilled(t *testing.T) {
 	c := newCluster(t, 3)
 	c.start(1, fmt.Sprintf("_SIZE=%d", *size))
 	c.view(1, 1)
-	c.start(2)
+	c.join(2)
 	c.restored(2, *size)
 	c.view(2, 2)
-	c.start(3)
+	c.join(3)
 	// The newcomer is the only one that transfers, so it asks the first server.
 	first := 1
 	c.procs[3].Wait(fmt.Sprintf(`^HAVE %d`, *size/2/piece*piece), time.Minute)
@@ -201,7 +213,7 @@ func TestCasts(t *testing.T) {
 	c.procs[3].Wait("^CAST", time.Minute)
 	latency("idle")
 	c.procs[3].Say("cast 10000 60000")
-	c.start(2)
+	c.join(2)
 	c.procs[2].Wait(`^VIEW`, time.Minute)
 	latency("until the newcomer's view")
 	rate := c.restored(2, *size)

@@ -58,6 +58,9 @@ type Transferrer interface {
 	// from the beginning, or never. If it has Size and ReadAt, as bytes.Reader
 	// and io.SectionReader have, it is read by those. When it is not needed any
 	// more it is closed, if it is an io.Closer. Nil says that there is none.
+	//
+	// What it writes in pieces of several Options.Chunk is sent from where it lies;
+	// smaller pieces are gathered first.
 	Snapshot(v *clsv.View) io.WriterTo
 }
 

@@ -9,10 +9,10 @@ import (
 
 // The defaults and limits of Options.
 const (
-	// DefaultChunk is what the stack below puts together in recycled memory:
-	// larger messages are garbage by the gigabyte.
-	DefaultChunk      = 15 << 10
-	DefaultWindow     = 192
+	// DefaultChunk is what the stack below puts together in recycled memory, with
+	// its heads: larger messages are garbage by the gigabyte.
+	DefaultChunk      = 63 << 10
+	DefaultWindow     = 160
 	DefaultMaxReply   = 16 << 20
 	DefaultMaxBacklog = 32 << 20
 	DefaultRequests   = 64
@@ -39,9 +39,9 @@ type Options struct {
 	// terminated. Default 32 MiB.
 	MaxBacklog int
 	// Chunk is the size of a portion of a stream, in bytes: 16 to 4 Mi. Default
-	// 15 KiB.
+	// 63 KiB.
 	Chunk int
-	// Window is how many chunks of a stream may be under way. Default 192.
+	// Window is how many chunks of a stream may be under way. Default 160.
 	Window int
 	// MaxReply bounds the reply to a GetState, in bytes. Default 16 MiB.
 	MaxReply int

@@ -276,7 +276,7 @@ func (a *answer) run(src io.WriterTo, err error) {
 func (a *answer) tell(kind byte, text string) {
 	p := portion{kind: kind, id: a.ask.id, try: a.ask.try}
 	b := append(p.appendHead(nil), text[:min(len(text), maxText)]...)
-	_ = a.m.PushState(a.ctx, a.to, b)
+	_ = a.m.PushState(a.ctx, a.to, clsv.Portion{Data: b})
 }
 
 // end forgets the answer.

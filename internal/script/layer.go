@@ -37,8 +37,8 @@ import (
 //	    what other layers answer from now on, and the application
 //	consumed from=1 seq=3 [sends]
 //	    the application has done with these messages
-//	tick 5ms, sleep 5s, flush, dump, retire, close
-//	    time passes, or passes us by; the turn ends; the view ends
+//	tick 5ms, sleep 5s, push, flush, dump, retire, close
+//	    time passes, or passes us by; whole bursts leave; the turn ends; the view ends
 //
 // The output has what the layer sent ('> all:' to its view or one member, '=>'
 // outside of views), passed (up, down) and told, its deadline where it changed,
@@ -226,6 +226,8 @@ func (b *bench) control(cmd string, a args) bool {
 		b.tick(must(time.ParseDuration(a.next())))
 	case "flush":
 		b.stack.EndTurn()
+	case "push":
+		b.stack.Push()
 	case "dump":
 		b.dump()
 	case "retire":

@@ -45,7 +45,7 @@ type layer struct {
 	*stack.Port
 	limit   int       // bytes of one message
 	parsers []parser  // by stack.StreamOf
-	arena   *wire.Buf // small split messages are put together here
+	arena   *wire.Buf // split messages are put together here
 	used    int
 	msg     stack.Msg
 }
@@ -145,8 +145,8 @@ func (l *layer) batch(b []byte) int {
 }
 
 const (
-	arenaMax = 16 << 10 // larger messages get memory of their own
-	firstCap = 1 << 20  // a claimed length is believed up to here
+	arenaMax = wire.BufSize // larger messages get memory of their own
+	firstCap = 1 << 20      // a claimed length is believed up to here
 )
 
 // begin makes room for a message that goes on in the next segment.

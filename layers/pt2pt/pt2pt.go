@@ -31,7 +31,7 @@ import (
 const (
 	maxMark    = 100 * time.Millisecond
 	maxRetry   = 40 * time.Millisecond
-	maxWindow  = 2 << 20
+	maxWindow  = 4 << 20
 	minWindow  = 12 << 10
 	windowSpan = 1 << 14
 	maxAnswer  = 256 << 10
@@ -238,21 +238,58 @@ func (l *layer) Flush() {
 	}
 }
 
+// Push transmits while there is a whole burst and the window allows it.
+func (l *layer) Push() {
+	for _, r := range l.active {
+		o := &l.outs[r]
+		if o.log == nil || r == l.Me() {
+			continue
+		}
+		for o.log.Whole() && l.burst(r, o) {
+		}
+		l.remind(o)
+	}
+}
+
 // transmit reports whether something is left that the window does not allow.
 func (l *layer) transmit(r int, o *out) bool {
 	o.log.Seal()
-	limit := o.consumed + l.window
 	if r == l.Me() {
-		limit = math.MaxUint64
+		l.loop(r, o)
+		return o.log.Pending()
 	}
+	for l.burst(r, o) {
+	}
+	l.remind(o)
+	return o.log.Pending()
+}
+
+// burst transmits a burst, if the window allows it.
+func (l *layer) burst(r int, o *out) bool {
+	b, seg, _, _ := o.log.Burst(o.consumed+l.window, 0)
+	if b == nil {
+		return false
+	}
+	l.Wire().Burst(r, b, seg)
+	return true
+}
+
+// remind sets the time of the next mark.
+func (l *layer) remind(o *out) {
+	if o.log.Sent() > o.seen || o.log.Pending() && o.markAt == stack.Never {
+		o.seen = o.log.Sent()
+		o.wait = l.Config().Retry / 2
+		o.markAt = l.Now().Add(o.wait)
+		l.wake(o.markAt)
+	}
+}
+
+// loop passes up what is for ourselves.
+func (l *layer) loop(r int, o *out) {
 	for {
-		b, seg, first, last := o.log.Burst(limit, 0)
+		b, _, first, last := o.log.Burst(math.MaxUint64, 0)
 		if b == nil {
-			break
-		}
-		if r != l.Me() {
-			l.Wire().Burst(r, b, seg)
-			continue
+			return
 		}
 		for q := first; q <= last; q++ {
 			l.msg = stack.Msg{From: r, To: r, Seq: q, Data: o.log.Segment(q)[wire.HeaderLen:],
@@ -262,18 +299,6 @@ func (l *layer) transmit(r int, o *out) bool {
 		o.received, o.consumed = last, last
 		o.log.Free(last)
 	}
-	if o.log.Sent() > o.seen && r != l.Me() {
-		o.seen = o.log.Sent()
-		o.wait = l.Config().Retry / 2
-		o.markAt = l.Now().Add(o.wait)
-		l.wake(o.markAt)
-	}
-	if o.log.Pending() && o.markAt == stack.Never && r != l.Me() {
-		o.wait = l.Config().Retry / 2
-		o.markAt = l.Now().Add(o.wait)
-		l.wake(o.markAt)
-	}
-	return o.log.Pending()
 }
 
 func (l *layer) acknowledge(r int, i *in) {

@@ -236,6 +236,7 @@ func (n *Node) Do(f func(g *stack.Group)) {
 // whole bursts are; the loop is woken for the rest, and takes its time, so that
 // it finds more than one message.
 func (n *Node) depart(came stack.Time) {
+	more := n.group.TakeMore()
 	if n.running {
 		if n.asleep {
 			n.conn.Wake() // the stand-in; the loop itself is in a callback
@@ -245,6 +246,9 @@ func (n *Node) depart(came stack.Time) {
 	lone := came.Sub(n.departed) > pause
 	if n.group.Push() {
 		_ = n.conn.Flush()
+	}
+	if more {
+		return // the next one is on its way
 	}
 	if lone && n.group.Pending() {
 		n.endTurn()

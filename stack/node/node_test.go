@@ -184,3 +184,33 @@ func TestThree(t *testing.T) {
 		}
 	}
 }
+
+// What is sent to one member with more to follow arrives, also if nothing follows.
+func TestMore(t *testing.T) {
+	port := uint16(20000 + (os.Getpid()+1)%20000)
+	a, b := open(t, "a", port, &counter{}), open(t, "b", port, &counter{})
+	until(t, "one view of 2", 3*time.Second, func() bool { return members(a) == 2 })
+	to := 1 - a.view.Load().Rank
+	msg := make([]byte, 50_000)
+	for range 200 {
+		until(t, "room", 3*time.Second, func() bool {
+			var err error
+			a.n.Do(func(g *stack.Group) {
+				err = g.Send(to, 1, msg[:9], msg)
+				g.More()
+			})
+			return err == nil
+		})
+	}
+	until(t, "200 messages", 3*time.Second, func() bool { return b.delivered.Load() == 200 })
+	for _, c := range []*counter{a, b} {
+		c.n.Do(func(g *stack.Group) { g.Leave() })
+		until(t, "exit", time.Second, c.exited.Load)
+		if err := c.n.Close(); err != nil {
+			t.Error(err)
+		}
+		if live := c.n.pool.Live(); live != 0 {
+			t.Errorf("%d buffers leaked", live)
+		}
+	}
+}
