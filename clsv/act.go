@@ -27,8 +27,11 @@ var (
 
 // Next is when Expire wants to be called.
 func (c *core) Next() stack.Time {
-	if c.over || c.closed {
+	if c.closed {
 		return stack.Never
+	}
+	if c.over {
+		return c.hastenAt
 	}
 	if c.todo != 0 {
 		return 0
@@ -38,6 +41,10 @@ func (c *core) Next() stack.Time {
 
 // Expire does what waits or is due.
 func (c *core) Expire(now stack.Time) {
+	if c.over && c.hastenAt <= now {
+		c.hastenAt = stack.Never
+		c.hasten.Store(true)
+	}
 	if c.over || c.closed {
 		return
 	}

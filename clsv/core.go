@@ -1,6 +1,8 @@
 package clsv
 
 import (
+	"sync/atomic"
+
 	"maestro/stack"
 	"maestro/stack/trace"
 )
@@ -45,6 +47,8 @@ type core struct {
 	joinErr          error   // why joined was closed without a view
 	after            Runtime // to be closed after Exit, if not nil
 	timers           timers
+	hastenAt         stack.Time  // when the handler has had time enough before Exit
+	hasten           atomic.Bool // from then on messages are passed over
 	beatAt           stack.Time
 	gatherAt         stack.Time // when to act on requests for a view
 	urgent           []urgent
@@ -79,7 +83,7 @@ type urgent struct {
 func newCore(opts *Options, h Handler, x Exchanger) *core {
 	c := &core{opts: opts, h: h, x: x, rec: opts.Trace,
 		joined: make(chan struct{}), exiting: make(chan struct{}), exited: make(chan struct{}),
-		beatAt: stack.Never, gatherAt: stack.Never,
+		beatAt: stack.Never, gatherAt: stack.Never, hastenAt: stack.Never,
 		composer: composer{opts.Merge, opts.SourcesLost, opts.Quorum}}
 	if c.rec != nil {
 		c.hash, _ = h.(StateHasher)
@@ -111,6 +115,9 @@ func (c *core) leave(cause error) error {
 	}
 	c.leaving, c.cause = true, cause
 	c.timers = nil
+	if c.cur != nil && c.cur.stopping {
+		c.todo |= doStop // nothing is sent any more, whatever waits before Block
+	}
 	c.renounce()
 	c.abandon(ErrNotJoined)
 	return translate(c.group.Leave())
@@ -260,8 +267,9 @@ func (c *core) Stop() {
 	c.gatherAt = stack.Never
 	if c.cur.entered {
 		c.block(c.cur)
-	} else {
-		c.todo |= doStop
+	}
+	if !c.cur.entered || c.leaving {
+		c.todo |= doStop // nobody sends
 	}
 }
 
@@ -279,6 +287,7 @@ func (c *core) Exit(err error) {
 	c.abandon(ErrNotJoined)
 	c.over = true
 	c.push(item{op: opExit, ev: &event{err: translate(err)}})
+	c.hastenAt = c.group.Now().Add(c.group.Config().BlockTimeout)
 	c.todo |= doSignal
 }
 
@@ -310,6 +319,7 @@ func (c *core) exit(err error) {
 
 // left notes that the last callback has returned.
 func (c *core) left(err error) {
+	c.hastenAt = stack.Never
 	c.record(&trace.Event{Kind: trace.Exit})
 	c.signal(err)
 }

@@ -158,8 +158,9 @@ func (m *GroupMember) begin() (*life, error) {
 
 // Leave leaves the group and returns when Exit has returned, or when ctx is
 // done. Messages sent before are still delivered in the current view; those
-// that wait are dropped. Within a callback it only begins to leave: Exit
-// follows.
+// that wait are dropped. Messages that have come are still handed to the handler,
+// but once the member is out for BlockTimeout at most. Within a callback it only
+// begins to leave: Exit follows.
 //
 // Errors: ErrNotJoined before Join and after Leave, ErrClosed, ctx's.
 func (m *GroupMember) Leave(ctx context.Context) error {
@@ -229,7 +230,11 @@ func (m *GroupMember) try(op string, f func(*core) error) error {
 	var view ViewID
 	err := l.core.ended()
 	l.rt.Do(func(*stack.Group) {
-		if l.core.closed {
+		switch {
+		case l.core.closed:
+			return
+		case l.core.group == nil: // Join is about to attach it
+			err = ErrNotJoined
 			return
 		}
 		err = f(l.core)

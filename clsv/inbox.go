@@ -173,7 +173,7 @@ func (c *core) Take() bool {
 	}
 	q := c.in[c.head:]
 	n := 0
-	for size := int32(0); n < len(q) && size < maxBatch; {
+	for size := int32(0); n < len(q) && (size < maxBatch || c.hasten.Load()); {
 		it := &q[n]
 		size += max(it.count, 1)
 		if it.op == opAccept {
@@ -247,6 +247,9 @@ func (c *core) run(f func()) {
 // call runs one callback.
 func (c *core) call(it *item) {
 	ev := it.ev
+	if it.isMessage() && c.hasten.Load() {
+		return
+	}
 	switch it.op {
 	case opMessage:
 		c.deliver(it)
@@ -254,7 +257,7 @@ func (c *core) call(it *item) {
 		c.one = *it // the queue may move meanwhile
 		for f := wire.Frames(it.data); ; {
 			kind, data, ok := f.Next()
-			if !ok {
+			if !ok || c.hasten.Load() {
 				return
 			}
 			c.one.data, _ = c.one.head.parse(kind, data, c.view.MyRank)

@@ -45,6 +45,11 @@ func itemOf(m *stack.Msg, data []byte) item {
 		data: data, buf: m.Buf, count: 1}
 }
 
+// isMessage reports whether it came from another member.
+func (it *item) isMessage() bool {
+	return it.op == opMessage || it.op == opBatch || it.op == opAsk || it.op == opState
+}
+
 // event is what rarer callbacks need.
 type event struct {
 	in       *intake

@@ -15,7 +15,7 @@ const (
 	MaxMembers = 1024 // members of one view
 	MaxStreams = 2 * MaxMembers
 	MaxAttr    = 1 << 10 // bytes of one member's attributes
-	MaxExtra   = 32 << 10
+	MaxExtra   = 13 << 10
 )
 
 // writer appends fixed-order values; all integers are little-endian.
@@ -54,17 +54,25 @@ func (w *writer) viewID(v ViewID) {
 	w.endpoint(v.Coord)
 }
 
+// uvarint appends numbers that are mostly small.
+func (w *writer) uvarint(v uint64) { *w = binary.AppendUvarint(*w, v) }
+
 func (w *writer) addr(a netip.AddrPort) {
-	b := a.Addr().As16()
 	w.bool(a.Addr().Is4())
-	*w = append(*w, b[:]...)
+	if a.Addr().Is4() {
+		b := a.Addr().As4()
+		*w = append(*w, b[:]...)
+	} else {
+		b := a.Addr().As16()
+		*w = append(*w, b[:]...)
+	}
 	w.u16(a.Port())
 }
 
-func (w *writer) u64s(v []uint64) {
+func (w *writer) uvarints(v []uint64) {
 	w.u16(uint16(len(v)))
 	for _, x := range v {
-		w.u64(x)
+		w.uvarint(x)
 	}
 }
 
@@ -156,19 +164,29 @@ func (r *reader) viewID() ViewID {
 	return ViewID{Ltime: r.u64(), Coord: r.endpoint()}
 }
 
-func (r *reader) addr() netip.AddrPort {
-	is4 := r.bool()
-	v := r.take(16)
-	port := r.u16()
-	if v == nil {
-		return netip.AddrPort{}
+// uvarint reads what writer.uvarint wrote: in one way only.
+func (r *reader) uvarint() uint64 {
+	v, n := binary.Uvarint(r.b)
+	if r.bad || n <= 0 || n > 1 && r.b[n-1] == 0 {
+		r.bad = true
+		return 0
 	}
-	a := netip.AddrFrom16([16]byte(v))
-	if is4 {
-		if !a.Is4In6() {
-			r.bad = true
+	r.b = r.b[n:]
+	return v
+}
+
+func (r *reader) addr() netip.AddrPort {
+	var a netip.Addr
+	if r.bool() {
+		if v := r.take(4); v != nil {
+			a = netip.AddrFrom4([4]byte(v))
 		}
-		a = a.Unmap()
+	} else if v := r.take(16); v != nil {
+		a = netip.AddrFrom16([16]byte(v))
+	}
+	port := r.u16()
+	if !a.IsValid() {
+		return netip.AddrPort{}
 	}
 	return netip.AddrPortFrom(a, port)
 }
@@ -183,14 +201,14 @@ func (r *reader) count(limit, size int) int {
 	return n
 }
 
-func (r *reader) u64s() []uint64 {
-	n := r.count(MaxStreams, 8)
+func (r *reader) uvarints() []uint64 {
+	n := r.count(MaxStreams, 1)
 	if n == 0 {
 		return nil
 	}
 	v := make([]uint64, n)
 	for i := range v {
-		v[i] = r.u64()
+		v[i] = r.uvarint()
 	}
 	return v
 }

@@ -1,6 +1,9 @@
 package wire
 
-import "net/netip"
+import (
+	"math"
+	"net/netip"
+)
 
 // Member is one member as a view names it.
 type Member struct {
@@ -26,16 +29,23 @@ func (m *Member) get(r *reader) {
 
 // MaxDecision bounds the members and cuts of a decision in bytes: with what the
 // layer above adds it is one datagram.
-const MaxDecision = 28 << 10
+const MaxDecision = 48 << 10
 
 // MembersSize is about how long members are in a message, in bytes.
 func MembersSize(members []Member) int {
 	n := 0
 	for i := range members {
-		n += 40 + len(members[i].ID.Name) + len(members[i].Attr)
+		n += 35 + len(members[i].ID.Name) + len(members[i].Attr)
+		if a := members[i].Addr.Addr(); a.Is4() {
+			n -= 12
+		}
 	}
 	return n
 }
+
+// PartySize is about how long a party is whose view has so many streams and this
+// coordinator. Few streams are so long that they need more.
+func PartySize(streams int, coord Endpoint) int { return 32 + len(coord.Name) + 8*streams }
 
 func (w *writer) members(v []Member) {
 	w.u16(uint16(len(v)))
@@ -45,7 +55,7 @@ func (w *writer) members(v []Member) {
 }
 
 func (r *reader) members() []Member {
-	n := r.count(MaxMembers, 2+8+19+4+2)
+	n := r.count(MaxMembers, 2+8+7+4+2)
 	if n == 0 {
 		return nil
 	}
@@ -123,7 +133,7 @@ func (m *FlushOk) Append(b []byte) []byte {
 	w.u32(m.Round)
 	w.bool(m.Leaving)
 	w.bool(m.Exchange)
-	w.u64s(m.Recv)
+	w.uvarints(m.Recv)
 	w.ranks(m.Failed)
 	w.bytes(m.Attr)
 	return w
@@ -135,7 +145,7 @@ func (m *FlushOk) Parse(b []byte) error {
 	m.Round = r.u32()
 	m.Leaving = r.bool()
 	m.Exchange = r.bool()
-	m.Recv = r.u64s()
+	m.Recv = r.uvarints()
 	m.Failed = r.ranks()
 	m.Attr = r.bytes(MaxAttr)
 	return r.end()
@@ -158,10 +168,9 @@ func (p *Party) put(w *writer) {
 	w.u32(p.Round)
 	w.u16(p.By)
 	w.ranks(p.Failed)
-	w.u64s(p.Cut)
-	w.u16(uint16(len(p.Holder)))
-	for _, h := range p.Holder {
-		w.u16(h)
+	w.uvarints(p.Cut)
+	for s, h := range p.Holder {
+		w.uvarint(uint64(h) ^ uint64(s)) // 0 where the sender itself holds its stream
 	}
 }
 
@@ -170,15 +179,15 @@ func (p *Party) get(r *reader) {
 	p.Round = r.u32()
 	p.By = r.u16()
 	p.Failed = r.ranks()
-	p.Cut = r.u64s()
-	n := r.count(MaxStreams, 2)
-	if n != len(p.Cut) {
-		r.bad = true
-		return
-	}
-	p.Holder = make([]uint16, n)
-	for i := range p.Holder {
-		p.Holder[i] = r.u16()
+	p.Cut = r.uvarints()
+	p.Holder = make([]uint16, len(p.Cut))
+	for s := range p.Holder {
+		h := r.uvarint() ^ uint64(s)
+		if h > math.MaxUint16 {
+			r.bad = true
+			return
+		}
+		p.Holder[s] = uint16(h)
 	}
 }
 

@@ -29,9 +29,9 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 	}
 	own.Begun = begun(&d.Parties[0])
 	prop.Parties = append(prop.Parties, own)
-	size := wire.MembersSize(own.Members) + 16*l.Streams()
+	size := wire.MembersSize(own.Members) + wire.PartySize(l.Streams(), v.ID.Coord)
 	for _, m := range merges {
-		size += wire.MembersSize(m.Members) + 16*len(m.Party.Cut)
+		size += wire.MembersSize(m.Members) + wire.PartySize(len(m.Party.Cut), m.Party.View.Coord)
 		if n := len(seen) + len(m.Members); n > wire.MaxMembers || size > wire.MaxDecision ||
 			overlap(m, seen) {
 			continue // it asks again

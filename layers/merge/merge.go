@@ -199,6 +199,9 @@ func (l *layer) presence(d *stack.Datagram, p *wire.Presence) {
 		l.follow(d, p)
 		return
 	}
+	if l.leader != nil {
+		return // our leader leads both, and speaks for itself
+	}
 	l.expect(p.View)
 	if !p.Hushed {
 		l.announce(d, true)

@@ -133,15 +133,21 @@ func (l *layer) plausible(d *stack.Datagram, m *wire.Merge) bool {
 
 // fits tells whether a view with the members of a request too can be decided.
 func (l *layer) fits(m *wire.Merge) bool {
+	v := l.View()
 	n := l.N() + len(m.Members)
-	size := wire.MembersSize(l.View().Members) + wire.MembersSize(m.Members) + 16*n
+	size := wire.MembersSize(v.Members) + wire.PartySize(l.Streams(), v.ID.Coord) + sizeOf(m)
 	for _, p := range l.parties {
 		if p.Party.View != m.Party.View {
 			n += len(p.Members)
-			size += wire.MembersSize(p.Members) + 16*len(p.Party.Cut)
+			size += sizeOf(p)
 		}
 	}
 	return n <= wire.MaxMembers && size <= wire.MaxDecision
+}
+
+// sizeOf is how much a decision grows by a request.
+func sizeOf(m *wire.Merge) int {
+	return wire.MembersSize(m.Members) + wire.PartySize(len(m.Party.Cut), m.Party.View.Coord)
 }
 
 // ghosts handles a request of members that this view has already. If it comes

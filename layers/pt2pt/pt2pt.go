@@ -3,7 +3,8 @@
 //
 // Guarantee: what one member sends to another arrives once and in order while
 // both stay in the view; a flush waits until everything sent has been received,
-// so members that go on together have lost nothing.
+// so members that go on together have lost nothing. It does not wait until that
+// has been consumed: at the end of a view the window counts what was received.
 //
 // Needs: datagrams. Messages are framed here in the form that packing takes
 // apart.
@@ -70,6 +71,10 @@ type layer struct {
 	ins    []in
 	failed stack.Set
 	window uint64
+	// stopping: a view change is under way, closing: this member is about to
+	// report. Then what has been received counts, whether or not it is consumed.
+	stopping, closing bool
+
 	active []int // peers whose outs have something to transmit
 	heard  bool  // some in may owe an acknowledgement
 	nak    wire.Nak
@@ -266,22 +271,12 @@ func (l *layer) transmit(r int, o *out) bool {
 
 // burst transmits a burst, if the window allows it.
 func (l *layer) burst(r int, o *out) bool {
-	b, seg, _, _ := o.log.Burst(o.consumed+l.window, 0)
+	b, seg, _, _ := o.log.Burst(l.limit(o), 0)
 	if b == nil {
 		return false
 	}
 	l.Wire().Burst(r, b, seg)
 	return true
-}
-
-// remind sets the time of the next mark.
-func (l *layer) remind(o *out) {
-	if o.log.Sent() > o.seen || o.log.Pending() && o.markAt == stack.Never {
-		o.seen = o.log.Sent()
-		o.wait = l.Config().Retry / 2
-		o.markAt = l.Now().Add(o.wait)
-		l.wake(o.markAt)
-	}
 }
 
 // loop passes up what is for ourselves.
@@ -301,11 +296,21 @@ func (l *layer) loop(r int, o *out) {
 	}
 }
 
+// limit is the last segment that may be transmitted.
+func (l *layer) limit(o *out) uint64 {
+	if l.closing {
+		return o.received + l.window
+	}
+	return o.consumed + l.window
+}
+
 func (l *layer) acknowledge(r int, i *in) {
 	received, consumed := i.win.Received(), l.hold.Done[r]
 	t := &i.told
 	behind := consumed < received
-	due := i.owe || consumed-min(t.Consumed, consumed) >= max(l.window/4, 1) ||
+	quarter := max(l.window/4, 1)
+	due := i.owe || consumed-min(t.Consumed, consumed) >= quarter ||
+		l.stopping && received-t.Received >= quarter ||
 		consumed > t.Consumed && t.Consumed < t.Received && !behind
 	if behind {
 		l.heard = true // come back when the application has consumed more
@@ -320,15 +325,18 @@ func (l *layer) acknowledge(r int, i *in) {
 }
 
 func (l *layer) Event(e stack.Event) {
-	f, ok := e.(stack.Fail)
-	if !ok {
-		return
-	}
-	for r := range f.Failed {
-		if f.Failed[r] && !l.failed[r] {
-			l.failed[r] = true
-			l.drop(r)
+	switch e := e.(type) {
+	case stack.Fail:
+		for r := range e.Failed {
+			if e.Failed[r] && !l.failed[r] {
+				l.failed[r] = true
+				l.drop(r)
+			}
 		}
+	case stack.Stop:
+		l.stopping = true
+	case stack.Closing:
+		l.closing = true
 	}
 }
 

@@ -61,3 +61,13 @@ func (l *layer) ask(r int, i *in) {
 	l.buf = l.nak.Append(l.buf[:0])
 	l.SendControl(r, wire.KindSendNak, 0, l.buf)
 }
+
+// remind sets the time of the next mark.
+func (l *layer) remind(o *out) {
+	if o.log.Sent() > o.seen || o.log.Pending() && o.markAt == stack.Never {
+		o.seen = o.log.Sent()
+		o.wait = l.Config().Retry / 2
+		o.markAt = l.Now().Add(o.wait)
+		l.wake(o.markAt)
+	}
+}

@@ -1,9 +1,24 @@
 package stable
 
 import (
+	"math"
+	"time"
+
 	"maestro/stack"
 	"maestro/wire"
-	"time"
+)
+
+// The window is what a sender has out at a time. It begins small and grows as long
+// as that is consumed briskly: by as much again, or once it has been too much, by an
+// eighth of the most. It halves when it takes sluggish or longer, so that a slow
+// application never has much more than that in front of it: who leaves, and who
+// waits for what comes after, would have to wait for it. Bytes say nothing of that,
+// as some handlers take as long for ten as others for a million.
+const (
+	beginWindow = 16 // segments
+	leastWindow = 8
+	brisk       = 60 * time.Millisecond
+	sluggish    = 250 * time.Millisecond
 )
 
 // peer is what we know of one receiver of a stream of ours.
@@ -52,6 +67,8 @@ type flow struct {
 	told    uint64 // stable, as announced
 	slowest uint64 // all live receivers have consumed up to here
 	moved   stack.Time
+	probe   uint64     // how long this segment waits to be consumed is measured
+	probeAt stack.Time // when all had received it, Never before
 	wait    time.Duration
 	at      stack.Time // of the next announcement
 }
@@ -69,7 +86,7 @@ func (l *layer) acked(f *flow, from int, a *wire.Ack) {
 	}
 	if a.Drops > l.drops[from] {
 		if l.known[from] {
-			l.window = max(l.window/2, min(l.most, 8))
+			l.shrink()
 		}
 		l.drops[from] = a.Drops
 	}
@@ -100,11 +117,12 @@ func (l *layer) progress(f *flow) {
 	if !l.Config().NoLocal && !l.closing && l.Hears(f.stream) {
 		slowest = min(slowest, l.mine(f))
 	}
+	if stable >= f.probe && f.probeAt == stack.Never {
+		f.probeAt = l.Now()
+	}
 	if slowest > f.slowest {
-		if l.window < l.most && slowest/l.window > f.slowest/l.window {
-			l.window = min(l.most, l.window+l.most/8+1)
-		}
 		f.slowest, f.moved = slowest, l.Now()
+		l.adapt(f)
 	}
 	// Receivers free what we call stable. Once a member has failed, in our eyes
 	// but perhaps not in theirs, it may go on with some of them and need it.
@@ -112,6 +130,31 @@ func (l *layer) progress(f *flow) {
 		f.stable = stable
 		f.log.Free(stable)
 	}
+}
+
+// adapt changes the window when it is known how long the end of one has waited
+// for applications. How long the network took says nothing of them.
+func (l *layer) adapt(f *flow) {
+	if f.probe == 0 || f.slowest < f.probe {
+		return
+	}
+	f.probe = 0
+	switch took := l.Now().Sub(f.probeAt); {
+	case took >= sluggish:
+		l.shrink()
+	case took <= brisk && l.window < l.most:
+		more := l.window
+		if l.shrunk {
+			more = min(more, l.most/8+1)
+		}
+		l.window = min(l.most, l.window+more)
+	}
+}
+
+// shrink halves the window.
+func (l *layer) shrink() {
+	l.shrunk = true
+	l.window = max(l.window/2, min(l.share, leastWindow))
 }
 
 func (l *layer) progressAll() {
@@ -136,4 +179,42 @@ func (l *layer) limit(f *flow) uint64 {
 		span = 2*maxSpan - 1
 	}
 	return min(f.slowest+window, f.stable+span)
+}
+
+// setWindow finds what the senders have to share: half of the smallest receive
+// buffer, as the other half is the kernel's own.
+func (l *layer) setWindow() {
+	smallest := uint32(math.MaxUint32)
+	for i := range l.View().Members {
+		smallest = min(smallest, l.View().Members[i].RecvBuf)
+	}
+	l.all = uint64(smallest) / 2
+	l.share = l.part(l.N() - 1)
+	l.most, l.window = l.share, min(l.share, beginWindow)
+}
+
+// part is the window, in segments, of one of so many senders.
+func (l *layer) part(senders int) uint64 {
+	bytes := min(max(l.all/uint64(max(senders, 1)), minWindow), maxWindow)
+	return max(bytes/uint64(l.Config().Segment), 4)
+}
+
+// divide counts those that send, among whom the receivers' buffers are divided.
+func (l *layer) divide() {
+	senders := 0
+	since := l.Now().Add(-active)
+	for s := range l.heard {
+		h := &l.heard[s]
+		if r := l.reach.Recv[s]; r > h.seen {
+			h.seen, h.at = r, l.Now()
+		}
+		if h.seen > 0 && h.at > since {
+			senders++
+		}
+	}
+	if senders != l.senders {
+		l.senders = senders
+		l.most = l.part(min(senders, l.N()-1))
+		l.window = min(l.window, l.most)
+	}
 }

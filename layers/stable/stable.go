@@ -16,16 +16,19 @@
 //
 // Timers: an announcement follows half a Retry after the last transmission,
 // then at doubling distances up to maxAnnounce until all is acknowledged, and
-// once more when all is stable.
+// once more when all is stable. In views of more than few members an acknowledgement
+// that nobody can be held up by waits, the longer the larger the view is and the
+// higher the rank, so that a sender does not get all of them for each message, nor
+// all at once.
 //
 // Source: Ensemble's stable and mflow; credit by bytes consumed as in JGroups'
 // MFC; the slowest receiver governs, as in Aeron's min flow control. The window
-// halves when receivers' sockets overflow and recovers by eighths.
+// grows and shrinks as in TCP Vegas, by how long it takes to be consumed, and halves
+// when receivers' sockets overflow: see flow.go.
 package stable
 
 import (
 	"fmt"
-	"math"
 	"time"
 
 	"maestro/stack"
@@ -37,6 +40,11 @@ const (
 	maxWindow   = 4 << 20 // bytes of one sender out at a time, at most
 	minWindow   = 12 << 10
 	maxSpan     = 1 << 15 // segments that are not stable; receivers keep twice as many
+
+	few      = 16 // members, of whom none waits before it acknowledges
+	perRank  = 100 * time.Microsecond
+	maxLater = 50 * time.Millisecond
+	active   = 100 * time.Millisecond // how long a sender counts after its last
 )
 
 // Maker makes the layer.
@@ -44,13 +52,6 @@ func Maker() stack.Maker {
 	return stack.Maker{Name: "stable", Needs: stack.Reliable, Gives: stack.Stable,
 		Kinds: []wire.Kind{wire.KindAnnounce, wire.KindAck},
 		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
-}
-
-// heard is what we have told the sender of another's stream.
-type heard struct {
-	received uint64
-	consumed uint64
-	owe      bool // it waits to hear from us
 }
 
 type layer struct {
@@ -61,16 +62,25 @@ type layer struct {
 	known   []bool // by rank: drops has been heard
 	awaited uint64 // of the core stream: others wait until it is stable up to here
 	failed  stack.Set
-	window  uint64 // segments
-	most    uint64 // what window recovers to
-	ending  bool   // a member has failed
-	closing bool   // what is left to send is sent whether or not it is consumed
-	ack     wire.Ack
-	buf     []byte
-	dirty   bool // something came up, or is owed, since the last Flush
-	hold    stack.Holding
-	one     stack.Holding // of one stream
-	own1    [1]uint64
+
+	window  uint64     // segments
+	shrunk  bool       // it has been too large
+	share   uint64     // of each if all members send at once
+	most    uint64     // what window grows to: the share of one of those that do
+	all     uint64     // bytes to be shared
+	senders int        // that are active
+	ackAt   stack.Time // when those are told that are told later
+
+	ending   bool // a member has failed
+	stopping bool // a view change is under way
+	closing  bool // what is left to send is sent whether or not it is consumed
+
+	ack   wire.Ack
+	buf   []byte
+	dirty bool // something came up, or is owed, since the last Flush
+	hold  stack.Holding
+	one   stack.Holding // of one stream
+	own1  [1]uint64
 
 	consumptions uint64 // as of the last Flush
 	reach        stack.Reached
@@ -79,7 +89,7 @@ type layer struct {
 func newLayer(p *stack.Port) *layer {
 	n := p.N()
 	l := &layer{Port: p, heard: make([]heard, p.Streams()), drops: make([]uint64, n),
-		known: make([]bool, n), failed: make(stack.Set, n)}
+		known: make([]bool, n), failed: make(stack.Set, n), ackAt: stack.Never}
 	l.hold.Done = make([]uint64, p.Streams())
 	for k, log := range p.Logs() {
 		f := flow{log: log, stream: p.Me() + k*n, to: stack.All - k, peers: make([]peer, n),
@@ -90,14 +100,7 @@ func newLayer(p *stack.Port) *layer {
 		l.flows = append(l.flows, f)
 		l.survey(&l.flows[k])
 	}
-	smallest := uint32(math.MaxUint32)
-	for i := range p.View().Members {
-		smallest = min(smallest, p.View().Members[i].RecvBuf)
-	}
-	// All senders share a receiver's buffer, half of which is the kernel's own.
-	bytes := min(max(int(smallest)/2/max(n-1, 1), minWindow), maxWindow)
-	l.most = uint64(max(bytes/p.Config().Segment, 4))
-	l.window = l.most
+	l.setWindow()
 	return l
 }
 
@@ -125,7 +128,7 @@ func (l *layer) Receive(d *stack.Datagram) {
 			l.Counters().Malformed++
 			return
 		}
-		l.heard[m.Stream].owe, l.dirty = true, true
+		l.announced(&m)
 		l.Tell(stack.Marked{Stream: m.Stream, Sent: m.Sent, Stable: m.Stable, Core: m.Core})
 	}
 }
@@ -183,6 +186,7 @@ func (l *layer) Flush() {
 	if c := l.Consumptions(); l.dirty || c != l.consumptions {
 		l.dirty, l.consumptions = false, c
 		l.holding()
+		l.divide()
 		for s := range l.heard {
 			if r := s % l.N(); r != l.Me() && !l.failed[r] && l.Hears(s) {
 				l.acknowledge(s, r)
@@ -208,6 +212,9 @@ func (l *layer) noticed(f *flow) {
 		f.moved = l.Now() // nobody held anything up until now
 	}
 	f.sent = sent
+	if f.probe == 0 {
+		f.probe, f.probeAt = sent, stack.Never
+	}
 	if l.N() > 1 {
 		f.wait = l.Config().Retry / 2
 		f.at = l.Now().Add(f.wait)
@@ -218,33 +225,18 @@ func (l *layer) noticed(f *flow) {
 }
 
 func (l *layer) wake() {
-	at := stack.Never
+	at := l.ackAt
 	for k := range l.flows {
 		at = min(at, l.flows[k].at)
 	}
 	l.SetDeadline(at)
 }
 
-// acknowledge tells a sender how far we are: when it asks, each quarter of a
-// window, and when we have caught up after having held it up.
-func (l *layer) acknowledge(s, r int) {
-	h := &l.heard[s]
-	received, consumed := l.reach.Recv[s], min(l.hold.Done[s], l.reach.Passed[s])
-	due := h.owe ||
-		consumed-min(h.consumed, consumed) >= max(l.most/4, 1) ||
-		consumed > h.consumed && h.consumed < h.received && consumed == received
-	if !due {
-		return
-	}
-	*h = heard{received: received, consumed: consumed}
-	l.ack = wire.Ack{Stream: s, Received: received, Consumed: consumed,
-		Drops: l.Counters().SocketDrops}
-	l.buf = l.ack.Append(l.buf[:0])
-	l.SendControl(r, wire.KindAck, 0, l.buf)
-}
-
 // Expire announces how far our streams go until everybody has them.
 func (l *layer) Expire() {
+	if l.ackAt <= l.Now() {
+		l.tellAll()
+	}
 	for k := range l.flows {
 		if f := &l.flows[k]; f.at <= l.Now() {
 			f.at = stack.Never
@@ -269,7 +261,8 @@ func (l *layer) announce(f *flow) {
 		return
 	}
 	l.stalled(f, sent)
-	f.wait = min(max(f.wait, l.Config().Retry/2)*2, maxAnnounce)
+	// The next one is of use only when the answers to this have had time to come.
+	f.wait = min(max(max(f.wait, l.Config().Retry/2)*2, l.patience(l.N()-1)), maxAnnounce)
 	f.at = l.Now().Add(f.wait)
 }
 
@@ -313,10 +306,7 @@ func (l *layer) Event(e stack.Event) {
 	case stack.Awaited:
 		l.awaited = e.Seq
 	case stack.Stop:
-		for s := range l.heard {
-			l.heard[s].owe = true
-		}
-		l.dirty = true
+		l.hurry()
 	}
 }
 
