@@ -111,7 +111,8 @@ func (n *declared) find(name string) bool {
 }
 
 // quoted is a name of Go in a table: of clsv, or with the package that it is of.
-var quoted = regexp.MustCompile("`((?:csx\\.)?)([A-Z][A-Za-z0-9]*(?:\\.[A-Z][A-Za-z0-9]*)?)`")
+var quoted = regexp.MustCompile(
+	"`((?:csx\\.|prim\\.)?)([A-Z][A-Za-z0-9]*(?:\\.[A-Z][A-Za-z0-9]*)?)`")
 
 // TestMaestro checks that what maestro.md names is there.
 func TestMaestro(t *testing.T) {
@@ -120,7 +121,8 @@ func TestMaestro(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, tests := map[string]*declared{}, map[string]*declared{}
-	for prefix, dir := range map[string]string{"": "../clsv", "csx.": "../clsv/csx"} {
+	for prefix, dir := range map[string]string{"": "../clsv", "csx.": "../clsv/csx",
+		"prim.": "../clsv/prim"} {
 		code[prefix], tests[prefix] = read(t, dir, false), read(t, dir, true)
 	}
 	found, rows := 0, 0

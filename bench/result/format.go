@@ -14,19 +14,37 @@ import (
 // Run is the points of one run and where they were measured.
 type Run struct {
 	Machine Machine
+	Systems []*System // that were measured beside each other, if so
 	Points  []*Point
+}
+
+// System is one of several that do the same work.
+type System struct {
+	Name      string `json:"name"`
+	Version   string `json:"version,omitempty"`
+	Settings  string `json:"settings,omitempty"`
+	Guarantee string `json:"guarantee"`
+	// Skipped is why it has not been measured, or not all of it.
+	Skipped string `json:"skipped,omitempty"`
 }
 
 // header is the first line of a run in JSON.
 type header struct {
-	Environment *Machine `json:"environment"`
+	Environment *Machine `json:"environment,omitempty"`
+	System      *System  `json:"system,omitempty"`
 }
 
-// WriteJSON writes one object a line: first the environment, then the points.
+// WriteJSON writes one object a line: first the environment, then the systems if
+// there are several, then the points.
 func (r *Run) WriteJSON(w io.Writer) error {
 	e := json.NewEncoder(w)
-	if err := e.Encode(header{&r.Machine}); err != nil {
+	if err := e.Encode(header{Environment: &r.Machine}); err != nil {
 		return fmt.Errorf("result: %w", err)
+	}
+	for _, s := range r.Systems {
+		if err := e.Encode(header{System: s}); err != nil {
+			return fmt.Errorf("result: %w", err)
+		}
 	}
 	for _, p := range r.Points {
 		if err := e.Encode(p); err != nil {
@@ -59,6 +77,9 @@ func ReadJSON(in io.Reader) (*Run, error) {
 		}
 		if line.Bench != "" {
 			r.Points = append(r.Points, line.sum())
+		}
+		if line.System != nil {
+			r.Systems = append(r.Systems, line.System)
 		}
 	}
 	if err := lines.Err(); err != nil {
@@ -110,6 +131,7 @@ func (r *Run) WriteBench(w io.Writer) error {
 // benchmark follow each other under its name.
 func (r *Run) WriteTable(w io.Writer, details bool) error {
 	fmt.Fprintln(w, r.Machine.String())
+	r.writeSystems(w)
 	bench := ""
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, p := range r.Points {
@@ -131,6 +153,21 @@ func (r *Run) WriteTable(w io.Writer, details bool) error {
 		fmt.Fprintf(t, "%s\n", p.Note)
 	}
 	return t.Flush()
+}
+
+// writeSystems tells what was measured beside each other.
+func (r *Run) writeSystems(w io.Writer) {
+	for _, s := range r.Systems {
+		fmt.Fprintf(w, "\n%s: %s\n", s.Name, s.Guarantee)
+		for _, text := range []string{s.Version, s.Settings} {
+			if text != "" {
+				fmt.Fprintf(w, "  %s\n", text)
+			}
+		}
+		if s.Skipped != "" {
+			fmt.Fprintf(w, "  SKIPPED: %s\n", s.Skipped)
+		}
+	}
 }
 
 // Short writes a number in three or four figures, as people do.

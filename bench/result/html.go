@@ -13,8 +13,9 @@ import (
 func (r *Run) WriteHTML(w io.Writer) error {
 	page := struct {
 		Machine string
+		Systems []*System
 		Parts   []part
-	}{Machine: r.Machine.String()}
+	}{Machine: r.Machine.String(), Systems: r.Systems}
 	for _, p := range r.Points {
 		if n := len(page.Parts); n == 0 || page.Parts[n-1].Name != p.Bench {
 			page.Parts = append(page.Parts, part{Name: p.Bench})
@@ -115,6 +116,7 @@ body { font: 14px sans-serif; margin: 2em; color: #222 }
 table { border-collapse: collapse } td, th { padding: 2px 10px; text-align: right }
 td:first-child, td:nth-child(2), th:first-child, th:nth-child(2) { text-align: left }
 tr:nth-child(even) { background: #f4f4f4 } .detail { color: #888 }
+.text td, .text th { text-align: left }
 .bar { display: inline-block; height: 9px; background: #38a; vertical-align: middle }
 .scale { display: inline-block; width: 120px; text-align: left;
  border-right: 1px solid #ccc; background: linear-gradient(90deg, transparent 59px, #999 59px,
@@ -124,7 +126,11 @@ tr:nth-child(even) { background: #f4f4f4 } .detail { color: #888 }
 <pre>{{.Machine}}</pre>
 <p>Medians of repetitions, with the least and the largest. The bar is the ratio to what is named
 beside it, measured in the same repetitions; the line in its middle is 1.</p>
-{{range .Parts}}<h2>{{.Name}}</h2>
+{{if .Systems}}<table class="text"><tr><th>system<th>guarantee<th>version<th>settings<th></tr>
+{{range .Systems}}<tr><td>{{.Name}}<td>{{.Guarantee}}<td>{{.Version}}<td>{{.Settings}}
+<td>{{.Skipped}}</tr>
+{{end}}</table>
+{{end}}{{range .Parts}}<h2>{{.Name}}</h2>
 {{if .Lines}}<svg width="740" height="340" viewBox="-70 -10 740 340" font-size="11">
 {{range .X}}<path d="M{{.At}} 0V300" stroke="#ddd"/><text x="{{.At}}" y="316"
  text-anchor="middle">{{.Text}}</text>{{end}}

@@ -25,7 +25,8 @@ type Machine struct {
 	Version    string    `json:"version"` // of this module, or the commit
 	Network    string    `json:"network"` // of the members
 	MTU        int       `json:"mtu"`
-	Transport  string    `json:"transport"` // how members' sockets describe themselves
+	Transport  string    `json:"transport"`       // how members' sockets describe themselves
+	Hosts      []string  `json:"hosts,omitempty"` // other machines that members ran on
 	RmemMax    int64     `json:"rmem_max,omitempty"`
 	WmemMax    int64     `json:"wmem_max,omitempty"`
 	LoadBefore float64   `json:"load_before"` // 1-minute load average
@@ -77,10 +78,11 @@ func (m *Machine) Finish() {
 
 // String is a few lines for people.
 func (m *Machine) String() string {
-	return fmt.Sprintf("%s, %s %s/%s, kernel %s, %d x %s, %d MiB\n%s, MTU %d, %s\n"+
+	text := fmt.Sprintf("%s, %s %s/%s, kernel %s, %d x %s, %d MiB\n%s, MTU %d, %s\n"+
 		"load %.2f before, %.2f after, stolen %.1f %%", m.Version, m.Go, m.OS, m.Arch, m.Kernel,
 		m.CPUs, m.CPU, m.MemoryKiB>>10, m.Network, m.MTU, m.Transport, m.LoadBefore, m.LoadAfter,
 		m.Steal*100)
+	return strings.Join(append([]string{text}, m.Hosts...), "\n")
 }
 
 // Differ lists what is not the same on two machines and matters when their runs

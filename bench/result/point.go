@@ -23,12 +23,13 @@ type Point struct {
 
 	// Floor names the yardstick, if there is one. FloorValues were measured in
 	// the same repetitions, so that Ratios can be taken one by one; Ratio is
-	// their median and not the ratio of the medians.
+	// their median and not the ratio of the medians. Without a yardstick both
+	// are 0.
 	Floor       string    `json:"floor,omitempty"`
 	FloorValues []float64 `json:"floor_values,omitempty"`
-	FloorMedian float64   `json:"floor_median,omitempty"`
+	FloorMedian float64   `json:"floor_median"`
 	Ratios      []float64 `json:"ratios,omitempty"`
-	Ratio       float64   `json:"ratio,omitempty"`
+	Ratio       float64   `json:"ratio"`
 	RatioMin    float64   `json:"ratio_min,omitempty"`
 	RatioMax    float64   `json:"ratio_max,omitempty"`
 

@@ -84,7 +84,7 @@ func (w *network) cluster(number int, stackName, wait string) (*cluster, error) 
 // launch starts member i.
 func (c *cluster) launch(i int) error {
 	cfg := c.cfg
-	cfg.Name = fmt.Sprintf("m%d", i)
+	cfg.Name, cfg.Interface = fmt.Sprintf("m%d", i), c.interfaceOf(i)
 	arg, err := json.Marshal(&cfg)
 	if err != nil {
 		return fmt.Errorf("suite: %w", err)
@@ -122,7 +122,7 @@ func (c *cluster) view(i, n int) (v view, err error) {
 	if err != nil {
 		return v, fmt.Errorf("%w (a view of %d)", err, n)
 	}
-	return view{time.Unix(0, number(f[0])), time.Duration(number(f[6]))}, nil
+	return view{c.local(i, time.Unix(0, number(f[0]))), time.Duration(number(f[6]))}, nil
 }
 
 // views waits for a view of n members at members first to last, and returns when
@@ -152,7 +152,7 @@ func (c *cluster) when(i int, word string) (time.Time, error) {
 	if err != nil {
 		return time.Time{}, err
 	}
-	return time.Unix(0, number(f[0])), nil
+	return c.local(i, time.Unix(0, number(f[0]))), nil
 }
 
 // each calls f with the number of each member that runs, until an error.
@@ -233,7 +233,8 @@ func (c *cluster) drained(sent map[int]int64) error {
 				return err
 			}
 			if n > want || time.Now().After(end) {
-				return fmt.Errorf("suite: member %d has delivered %d of %d messages", i, n, want)
+				what := fmt.Sprintf("has delivered %d of %d messages", n, want)
+				return c.procs[i].trouble(what, nil)
 			}
 			time.Sleep(5 * time.Millisecond)
 		}

@@ -3,6 +3,7 @@ package suite
 import (
 	"cmp"
 	"fmt"
+	"runtime"
 	"slices"
 	"time"
 
@@ -25,6 +26,10 @@ func (s *session) places() []place {
 	}
 	all := []place{{string(floor.Block), Anywhere}, {string(floor.Block), OneCore},
 		{string(floor.Hybrid), Spread}, {string(floor.Spin), Spread}}
+	if s.o.Net == Machines { // each has processors enough
+		all = []place{{string(floor.Block), ""}, {string(floor.Hybrid), ""},
+			{string(floor.Spin), ""}}
+	}
 	if s.o.Smoke {
 		return all[:1]
 	}
@@ -118,12 +123,12 @@ const (
 // one member casts at a part of its highest rate; and there and back, while
 // another member asks beside that.
 func (s *session) loaded(stackName string) error {
-	for _, n := range pick(s, s.o.Members, []int{3}, []int{3}) {
+	for _, n := range s.members([]int{3}, []int{3}) {
 		w, err := newNetwork(s.ctx, &s.o, n, true)
 		if err != nil {
 			return err
 		}
-		for _, wait := range or(s.o.Waits, []string{string(floor.Block)}) {
+		for _, wait := range s.loadedWaits(n) {
 			for _, size := range pick(s, s.o.Sizes, []int{64}, []int{64}) {
 				b := &bed{session: s, w: w, stack: stackName, wait: wait}
 				if err := b.loads(size); err != nil {
@@ -136,6 +141,16 @@ func (s *session) loaded(stackName string) error {
 		w.close()
 	}
 	return nil
+}
+
+// loadedWaits is the ways in which n members under load wait. Those that spin
+// need a processor each.
+func (s *session) loadedWaits(n int) []string {
+	all := []string{string(floor.Block), string(floor.Hybrid)}
+	if runtime.NumCPU() >= n || s.o.Net == Machines {
+		all = append(all, string(floor.Spin))
+	}
+	return pick(s, s.o.Waits, all[:1], all)
 }
 
 func (b *bed) loads(size int) error {

@@ -11,7 +11,7 @@ import (
 // Each has a yardstick of what the wire and the processors allow.
 func benchLineage(s *session) error {
 	for _, name := range or(s.o.Stacks, []string{"vsync", "total"}) {
-		for _, n := range pick(s, s.o.Members, []int{2, 3}, []int{2, 3, 5}) {
+		for _, n := range s.members([]int{2, 3}, []int{2, 3, 5}) {
 			if err := s.lineage(n, name); err != nil {
 				return err
 			}

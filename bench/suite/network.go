@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"runtime"
@@ -21,6 +22,7 @@ var ErrNoFaults = errors.New("suite: faults need --net ns")
 type lab interface {
 	// in runs f on a thread in the namespace of member i.
 	in(i int, f func()) error
+	addr(i int) netip.Addr
 	loss(permille int) error
 	partition(groups [][]int) error // none heals
 	link(i int, up bool) error
@@ -33,9 +35,11 @@ type network struct {
 	end   context.CancelCauseFunc
 	o     *Options
 	n     int
-	lab   lab // nil: loopback
+	lab   lab    // nil: loopback, or
+	fleet *fleet // other machines
 	iface string
 	mtu   int
+	turn  int // of other systems
 
 	mu    sync.Mutex
 	procs []*proc
@@ -48,6 +52,14 @@ func newNetwork(ctx context.Context, o *Options, n int, bursts bool) (*network, 
 	w.ctx, w.end = context.WithCancelCause(ctx)
 	if w.mtu == 0 {
 		w.mtu = 1500
+	}
+	if o.Net == Machines {
+		if n > len(o.Hosts) {
+			w.end(nil)
+			return w, fmt.Errorf("suite: %d members need as many hosts, not %d", n, len(o.Hosts))
+		}
+		w.fleet = o.fleet
+		return w, nil
 	}
 	if o.Net == Namespaces {
 		var err error
@@ -79,10 +91,17 @@ func loopback() (name string, mtu int, err error) {
 
 // start starts a process of member i.
 func (w *network) start(i int, kind, arg string) (*proc, error) {
+	if w.fleet != nil {
+		return w.launch(i, w.fleet.member(i, kind, arg))
+	}
+	return w.launch(i, w.o.Command(kind, arg))
+}
+
+// launch starts a command on the host of member i.
+func (w *network) launch(i int, made *exec.Cmd) (*proc, error) {
 	if w.ctx.Err() != nil {
 		return nil, context.Cause(w.ctx)
 	}
-	made := w.o.Command(kind, arg)
 	cmd := exec.CommandContext(w.ctx, made.Path)
 	cmd.Args, cmd.Env, cmd.Dir = made.Args, made.Env, made.Dir
 	p, err := run(cmd, i, func(cmd *exec.Cmd) (err error) {
@@ -94,6 +113,7 @@ func (w *network) start(i int, kind, arg string) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
+	p.remote = w.fleet != nil
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.procs = append(w.procs, p)
@@ -109,12 +129,29 @@ func (w *network) guard(p *proc) {
 	}
 }
 
+// interfaceOf is the network interface of member i.
+func (w *network) interfaceOf(i int) string {
+	if w.fleet != nil {
+		return w.fleet.hosts[i-1].Interface
+	}
+	return w.iface
+}
+
+// local is what this machine's clock showed when member i's showed t.
+func (w *network) local(i int, t time.Time) time.Time {
+	if w.fleet != nil {
+		return t.Add(-w.fleet.at[w.fleet.hosts[i-1].Name].offset)
+	}
+	return t
+}
+
 // cpu is where member i belongs.
 func (w *network) cpu(i int) int {
-	switch w.o.Pin {
-	case OneCore:
+	switch {
+	case w.fleet != nil:
+	case w.o.Pin == OneCore:
 		return 0
-	case Spread:
+	case w.o.Pin == Spread:
 		return (i - 1) % runtime.NumCPU()
 	}
 	return -1
@@ -159,6 +196,12 @@ func (w *network) floor(c floor.Config, last int) (floor.Result, error) {
 		host := m + 1
 		if last > 0 && m > 0 {
 			host = last
+		}
+		if w.fleet != nil {
+			var err error
+			if arg, err = w.fleet.withInterface(host, arg); err != nil {
+				return nil, err
+			}
 		}
 		p, err := w.start(host, "floor", arg)
 		if err != nil {

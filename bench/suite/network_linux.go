@@ -3,6 +3,7 @@ package suite
 import (
 	"errors"
 	"fmt"
+	"net/netip"
 	"slices"
 
 	"maestro/internal/netlab"
@@ -68,6 +69,8 @@ func Able() error {
 }
 
 func (l *nsLab) in(i int, f func()) error { return try(func() { l.lab.InNS(i, f) }) }
+
+func (l *nsLab) addr(i int) netip.Addr { return l.lab.Addr(i) }
 
 func (l *nsLab) loss(permille int) error { return try(func() { l.lab.Loss(permille) }) }
 

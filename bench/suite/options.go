@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"maestro/bench/peers"
 	"maestro/bench/result"
 	"maestro/layers"
 	"maestro/stack"
@@ -15,8 +16,9 @@ import (
 
 // The networks.
 const (
-	Namespaces = "ns" // network namespaces on one bridge, for root on Linux
-	Loopback   = "lo" // the loopback interface
+	Namespaces = "ns"    // network namespaces on one bridge, for root on Linux
+	Loopback   = "lo"    // the loopback interface
+	Machines   = "hosts" // machines that are reached by ssh
 )
 
 // The places of members on processors.
@@ -29,7 +31,7 @@ const (
 // Options is what may be chosen. Lists and numbers that are zero are each
 // benchmark's own defaults.
 type Options struct {
-	Net      string // Namespaces or Loopback
+	Net      string // Namespaces, Loopback or Machines
 	Members  []int
 	Senders  []string // "one", "all"
 	Sizes    []int    // bytes
@@ -41,6 +43,19 @@ type Options struct {
 	Duration time.Duration
 	Reps     int
 	Smoke    bool // as little as shows that it works
+
+	// Hosts are the members' machines, one for each, where Net is Machines. They are
+	// reached by the command SSH, with a host and a line for its shell as more
+	// arguments, and get a copy of the file Executable, which is this program.
+	Hosts      []Host
+	SSH        []string
+	Executable string
+	fleet      *fleet // the hosts, made ready
+
+	// Peers are the systems of benchmark peers, nil for all; PeerFolder is where
+	// their adapters are, if not in the checkout around the working directory.
+	Peers      []peers.Peer
+	PeerFolder string
 
 	// Command makes the command of a process that ends up in Child with the same
 	// kind and argument.
@@ -55,6 +70,7 @@ type Options struct {
 const (
 	MaxMembers  = 64
 	MaxSize     = 16 << 20
+	MaxState    = 4 << 30 // of a transfer
 	MaxReps     = 1000
 	MaxDuration = 24 * time.Hour
 )
@@ -68,7 +84,13 @@ func (o *Options) Validate() error {
 		return fmt.Errorf("suite: "+format, args...)
 	}
 	err := errors.Join(
-		bad(func() bool { return o.Net == Namespaces || o.Net == Loopback }, "network %q", o.Net),
+		bad(func() bool {
+			return slices.Contains([]string{Namespaces, Loopback, Machines}, o.Net)
+		}, "network %q", o.Net),
+		bad(func() bool { return (o.Net == Machines) == (len(o.Hosts) > 0) },
+			"%d hosts for the network %q", len(o.Hosts), o.Net),
+		bad(func() bool { return o.Net != Machines || o.Pin == "" || o.Pin == Anywhere },
+			"members on other machines cannot be pinned"),
 		bad(func() bool { return o.Command != nil }, "Options.Command is required"),
 		bad(func() bool { return o.Reps >= 0 && o.Reps <= MaxReps }, "%d repetitions", o.Reps),
 		bad(func() bool { return o.Duration >= 0 && o.Duration <= MaxDuration },
@@ -82,8 +104,8 @@ func (o *Options) Validate() error {
 			"%d members are not in 2..%d", n, MaxMembers))
 	}
 	for _, n := range o.Sizes {
-		err = errors.Join(err, bad(func() bool { return n >= 1 && n <= MaxSize },
-			"%d bytes are not in 1..%d", n, MaxSize))
+		err = errors.Join(err, bad(func() bool { return n >= 1 && n <= MaxState },
+			"%d bytes are not in 1..%d", n, MaxState))
 	}
 	for _, n := range o.Loss {
 		err = errors.Join(err, bad(func() bool { return n >= 0 && n <= 500 },

@@ -13,7 +13,7 @@ import (
 // benchOrder holds every stack that orders more than FIFO beside the plain one:
 // both groups are there at the same time, on the same hosts, and take turns.
 func benchOrder(s *session) error {
-	for _, n := range pick(s, s.o.Members, []int{3}, []int{3}) {
+	for _, n := range s.members([]int{3}, []int{3}) {
 		for _, name := range or(s.o.Stacks, ordering()) {
 			if err := s.order(n, name); err != nil {
 				return err

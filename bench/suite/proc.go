@@ -21,6 +21,7 @@ type proc struct {
 	in     io.WriteCloser
 	done   chan struct{} // closed when it has ended and all output is read
 	mortal atomic.Bool   // it may end
+	remote bool          // cmd only leads to it
 
 	mu    sync.Mutex
 	lines []string
@@ -178,8 +179,16 @@ func (p *proc) live() bool {
 // shoot ends the process at once.
 func (p *proc) shoot() {
 	p.mortal.Store(true)
+	if p.remote && p.say("die") == nil {
+		time.AfterFunc(dieTime, func() { _ = p.cmd.Process.Kill() })
+		return
+	}
 	_ = p.cmd.Process.Kill()
 }
+
+// dieTime is what a process on another machine gets to end itself, before the
+// connection to it is cut; it ends soon after that.
+const dieTime = 2 * time.Second
 
 // kill ends the process at once, and waits for its end.
 func (p *proc) kill() {

@@ -13,7 +13,7 @@ import (
 // benchScale measures what a member costs as the group grows: real ones while
 // they are idle, simulated ones up to a thousand.
 func benchScale(s *session) error {
-	for _, n := range pick(s, s.o.Members, []int{3}, []int{2, 4, 8, 16}) {
+	for _, n := range s.members([]int{3}, []int{2, 4, 8, 16}) {
 		if err := s.idle(n); err != nil {
 			return err
 		}

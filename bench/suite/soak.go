@@ -19,7 +19,7 @@ func benchSoak(s *session) error {
 		}
 	}
 	parts := max(int(whole/(10*time.Second)), 3)
-	for _, n := range pick(s, s.o.Members, []int{3}, []int{3}) {
+	for _, n := range s.members([]int{3}, []int{3}) {
 		for _, name := range or(s.o.Stacks, []string{"vsync"}) {
 			w, err := newNetwork(s.ctx, &s.o, n, true)
 			if err != nil {

@@ -16,21 +16,25 @@ import (
 // Bench is one benchmark.
 type Bench struct {
 	Name, Short string
-	run         func(s *session) error
+	// Asked says that it runs only if it is named.
+	Asked bool
+	run   func(s *session) error
 }
 
 // Benches lists the benchmarks, in the order in which they run.
 func Benches() []Bench {
 	return []Bench{
-		{"floor", "the yardstick itself: raw multicast with GSO, and raw ping-pong", benchFloor},
-		{"stack", "what the stack costs without sockets", benchStack},
-		{"throughput", "messages and bytes a second", benchThroughput},
-		{"latency", "round trip and one way, idle and under load", benchLatency},
-		{"order", "total order beside FIFO", benchOrder},
-		{"view", "join, leave, kill, host loss, merge, start", benchView},
-		{"lineage", "the tests of the original systems", benchLineage},
-		{"scale", "cost of a member as the group grows, real and simulated", benchScale},
-		{"soak", "a steady load for a long time", benchSoak},
+		{"floor", "the yardstick itself: raw multicast with GSO, raw ping-pong", false, benchFloor},
+		{"stack", "what the stack costs without sockets", false, benchStack},
+		{"throughput", "messages and bytes a second", false, benchThroughput},
+		{"latency", "round trip and one way, idle and under load", false, benchLatency},
+		{"order", "total order beside FIFO", false, benchOrder},
+		{"view", "join, leave, kill, host loss, merge, start", false, benchView},
+		{"transfer", "a server's state to one that joins", false, benchTransfer},
+		{"lineage", "the tests of the original systems", false, benchLineage},
+		{"scale", "cost of a member as the group grows, real and simulated", false, benchScale},
+		{"soak", "a steady load for a long time", true, benchSoak},
+		{"peers", "the same work on other systems, as far as they can be had", true, benchPeers},
 	}
 }
 
@@ -42,10 +46,13 @@ type session struct {
 	ctx     context.Context
 	o       Options
 	points  []*result.Point
+	systems []*result.System
+	own     []*other // of the systems, our stacks
 	machine result.Machine
 }
 
-// Run runs benchmarks by name; none are all, but soak only in a smoke. What has been measured is
+// Run runs benchmarks by name; none are all that need not be named, and in a smoke
+// the soak too. What has been measured is
 // returned even if something failed.
 func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
 	s := &session{ctx: ctx, o: o, machine: result.Look()}
@@ -54,7 +61,8 @@ func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
 	}
 	var chosen []Bench
 	for _, b := range Benches() {
-		if slices.Contains(names, b.Name) || len(names) == 0 && (b.Name != "soak" || o.Smoke) {
+		unasked := !b.Asked || o.Smoke && b.Name == "soak"
+		if slices.Contains(names, b.Name) || len(names) == 0 && unasked {
 			chosen = append(chosen, b)
 		}
 	}
@@ -63,9 +71,20 @@ func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
 			return nil, fmt.Errorf("suite: there is no benchmark %q", n)
 		}
 	}
-	err := s.describe()
+	var err error
+	if s.o.Net == Machines {
+		s.o.fleet, err = muster(ctx, &s.o)
+		s.machine.Hosts = s.o.fleet.made
+	}
+	if err == nil {
+		err = s.describe()
+	}
 	for _, b := range chosen {
 		if err != nil {
+			break
+		}
+		if n := slices.Max(append([]int{0}, s.o.Sizes...)); n > MaxSize && b.Name != "transfer" {
+			err = fmt.Errorf("suite: %s: a message of %d bytes, more than %d", b.Name, n, MaxSize)
 			break
 		}
 		s.progress("%s", b.Name)
@@ -73,11 +92,12 @@ func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
 			err = fmt.Errorf("%s: %w", b.Name, err)
 		}
 	}
+	err = errors.Join(err, s.o.fleet.disband())
 	if ctx.Err() != nil {
 		err = fmt.Errorf("%w: %w", ErrStopped, ctx.Err())
 	}
 	s.machine.Finish()
-	return &result.Run{Machine: s.machine, Points: s.points}, err
+	return &result.Run{Machine: s.machine, Systems: s.systems, Points: s.points}, err
 }
 
 // describe notes how members' sockets describe themselves.
@@ -149,6 +169,16 @@ func pick[T any](s *session, given, smoke, real []T) []T {
 		return or(given, smoke)
 	}
 	return or(given, real)
+}
+
+// members is how many there are to be: on other machines no more than these.
+func (s *session) members(smoke, real []int) []int {
+	all := pick(s, s.o.Members, smoke, real)
+	if hosts := len(s.o.Hosts); len(s.o.Members) == 0 && hosts > 0 {
+		all = slices.DeleteFunc(slices.Clone(all), func(n int) bool { return n > hosts })
+		all = or(all, []int{hosts})
+	}
+	return all
 }
 
 // series gathers the values of repetitions under the names of their metrics.
@@ -232,6 +262,9 @@ func (r *series) latency(name string, l *result.Latency) (p50, p99 *column) {
 func (s *session) finish(r *series) {
 	for _, name := range r.names {
 		c := r.of[name]
+		if s.o.fleet != nil && strings.HasPrefix(name, "one way") {
+			continue // from one machine's clock to another's
+		}
 		p := result.New(r.bench, name, c.unit, c.less, c.values...)
 		p.Detail = c.detail
 		for k, v := range r.params {

@@ -14,7 +14,7 @@ const warmUp = 300 * time.Millisecond
 // benchFloor shows the yardstick itself.
 func benchFloor(s *session) error {
 	d := s.duration(time.Second)
-	for _, n := range pick(s, s.o.Members, []int{3}, []int{2, 3, 9}) {
+	for _, n := range s.members([]int{3}, []int{2, 3, 9}) {
 		w, err := newNetwork(s.ctx, &s.o, n, true)
 		if err != nil {
 			return err
@@ -104,7 +104,13 @@ func benchThroughput(s *session) error {
 			}
 		}
 	}
-	for _, p := range parts {
+	for k, p := range parts {
+		if hosts := len(s.o.Hosts); hosts > 0 && len(s.o.Members) == 0 && p.n > hosts {
+			if k > 0 {
+				continue
+			}
+			p.n = hosts
+		}
 		p.sizes, p.senders = or(s.o.Sizes, p.sizes), or(s.o.Senders, p.senders)
 		p.stacks = or(s.o.Stacks, p.stacks)
 		if err := s.throughput(p); err != nil {
@@ -282,6 +288,9 @@ func cost(r *series, all []*group.Stats, senders []int) {
 		took := max(st.Took.Seconds(), 1e-9)
 		if i == senders[0] {
 			t.DatagramsOut, t.SyscallsOut = st.Traffic.DatagramsOut, st.Traffic.SyscallsOut
+			t.BytesOut = st.Traffic.BytesOut
+			r.less("switches sender", "1/s",
+				float64(st.Usage.Switches+st.Usage.Preempted)/took).minor()
 			r.less("cpu sender", "cores", st.Usage.CPU.Seconds()/took).minor()
 			continue
 		}
@@ -301,6 +310,7 @@ func cost(r *series, all []*group.Stats, senders []int) {
 	r.less("rss", "MiB", rss).minor()
 	r.more("per send", "datagrams", per(t.DatagramsOut, t.SyscallsOut)).minor()
 	r.more("per receive", "datagrams", per(t.DatagramsIn, t.SyscallsIn)).minor()
+	r.more("per send in bytes", "B", per(t.BytesOut, t.SyscallsOut)).minor()
 	r.more("per receive in bytes", "B", per(t.BytesIn, t.SyscallsIn)).minor()
 	r.less("repairs", "segments", float64(t.Repairs)).minor()
 	r.less("socket drops", "datagrams", float64(t.Drops)).minor()

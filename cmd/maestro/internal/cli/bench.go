@@ -7,11 +7,13 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"maestro/bench/peers"
 	"maestro/bench/result"
 	"maestro/bench/suite"
 )
@@ -19,6 +21,9 @@ import (
 // benchFlags is what all benchmarks share.
 type benchFlags struct {
 	o       suite.Options
+	hosts   string
+	systems []string
+	ssh     string
 	json    string
 	csv     string
 	gobench string
@@ -37,9 +42,11 @@ bridge (root on Linux), with --net lo on the loopback interface. Floor and stack
 take turns; what counts is the median of the ratios. docs/benchmarks.md says what
 each benchmark measures.
 
-Without the name of a benchmark all of them run but soak. --json, --csv,
+Without the name of a benchmark all of them run but soak and peers. --json, --csv,
 --benchstat and --html write files; - is the standard output, in the place of the
 table.
+--hosts FILE runs members on other machines, a line of the file for each, with a
+copy of this program, by ssh without a password.
 --compare OLD.json tells what has changed since, and ends with 1 if anything is
 worse.`
 
@@ -86,6 +93,9 @@ func knownBenches(args []string) error {
 func (f *benchFlags) flags(cmd *cobra.Command) {
 	fl, o := cmd.Flags(), &f.o
 	fl.StringVar(&o.Net, "net", "", "ns or lo; ns if that is possible")
+	fl.StringVar(&f.hosts, "hosts", "",
+		"file of machines to run on: lines of HOST [iface=eth0] [path=MAESTRO]")
+	fl.StringVar(&f.ssh, "ssh", "", "command that reaches them (ssh)")
 	fl.IntSliceVarP(&o.Members, "members", "n", nil, "how many members (2 to 64)")
 	fl.StringSliceVar(&o.Senders, "senders", nil, "one, all")
 	fl.IntSliceVar(&o.Sizes, "size", nil, "bytes of a message")
@@ -98,6 +108,9 @@ func (f *benchFlags) flags(cmd *cobra.Command) {
 	fl.DurationVarP(&o.Duration, "duration", "d", 0, "of one repetition")
 	fl.IntVarP(&o.Reps, "reps", "r", 0, "repetitions; the median counts")
 	fl.BoolVar(&o.Smoke, "smoke", false, "only show that it works: tiny loads, one repetition")
+	fl.StringVar(&o.PeerFolder, "peers", "",
+		"folder bench/peers of a checkout (the one around the working directory)")
+	fl.StringSliceVar(&f.systems, "system", nil, "for peers, which: "+systemNames())
 	fl.StringVar(&f.json, "json", "", "file for the results, one JSON object a line")
 	fl.StringVar(&f.csv, "csv", "", "file for the results as CSV")
 	fl.StringVar(&f.gobench, "benchstat", "", "file for the results as benchstat reads them")
@@ -132,7 +145,7 @@ func (f *benchFlags) run(ctx context.Context, names []string, s Streams) error {
 	if r == nil {
 		return err
 	}
-	r.Machine.Args = append([]string{"bench"}, names...)
+	r.Machine.Args = os.Args[1:]
 	err = errors.Join(err, f.write(r, s.Out))
 	if old == nil || err != nil {
 		return err
@@ -141,6 +154,11 @@ func (f *benchFlags) run(ctx context.Context, names []string, s Streams) error {
 }
 
 func (f *benchFlags) prepare(s Streams) error {
+	if f.hosts != "" {
+		if err := f.machines(); err != nil {
+			return err
+		}
+	}
 	if f.o.Net == "" {
 		f.o.Net = suite.Namespaces
 		if err := suite.Able(); err != nil {
@@ -148,16 +166,55 @@ func (f *benchFlags) prepare(s Streams) error {
 			f.o.Net = suite.Loopback
 		}
 	}
+	if err := f.peers(); err != nil {
+		return err
+	}
 	exe, err := os.Executable()
 	if err != nil {
 		return err
 	}
+	f.o.Executable = exe
 	f.o.Command = func(kind, arg string) *exec.Cmd {
 		cmd := exec.Command(exe, "bench", "child", kind, arg)
 		cmd.Args[0] = os.Args[0]
 		return cmd
 	}
 	return f.o.Validate()
+}
+
+// peers chooses the other systems.
+func (f *benchFlags) peers() error {
+	for _, name := range f.systems {
+		i := slices.IndexFunc(peers.All(), func(p peers.Peer) bool { return p.String() == name })
+		if i < 0 {
+			return fmt.Errorf("--system %s: want %s", name, systemNames())
+		}
+		f.o.Peers = append(f.o.Peers, peers.All()[i])
+	}
+	return nil
+}
+
+func systemNames() string {
+	var all []string
+	for _, p := range peers.All() {
+		all = append(all, p.String())
+	}
+	return strings.Join(all, ", ")
+}
+
+// machines reads the hosts file.
+func (f *benchFlags) machines() error {
+	if f.o.Net != "" {
+		return fmt.Errorf("--net %s: not with --hosts", f.o.Net)
+	}
+	file, err := os.Open(f.hosts)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	f.o.Net, f.o.SSH = suite.Machines, strings.Fields(f.ssh)
+	f.o.Hosts, err = suite.ReadHosts(file)
+	return err
 }
 
 // write writes the files that were asked for, and the table unless one of them
