@@ -42,10 +42,13 @@ func (n *native) openEpoll() error {
 	return err
 }
 
-// A loop that something wakes within longWait is likely to be woken again soon:
-// then it waits for a while by itself before it leaves that to the runtime, which
-// takes longer.
-const longWait = 2 * time.Millisecond
+// Waits of longWait or more are left to the runtime. It takes longer to wake the
+// loop: where one wake follows another within soon, which is a stream, the loop
+// waits as long by itself first.
+const (
+	longWait = 2 * time.Millisecond
+	soon     = 200 * time.Microsecond
+)
 
 // park leaves a long wait to the runtime.
 func (n *native) park(d time.Duration) error {
@@ -57,7 +60,7 @@ func (n *native) park(d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	n.lively = time.Since(began) < longWait
+	n.lively = time.Since(began) < soon
 	return n.found(k, errno)
 }
 
@@ -83,10 +86,10 @@ func (n *native) wait(d time.Duration) error {
 		if !n.lively {
 			return n.park(d)
 		}
-		d = longWait
+		d = soon
 	}
 	k, errno := n.look(d)
-	n.lively = n.lively && (k > 0 || d < longWait)
+	n.lively = n.lively && k > 0
 	return n.found(k, errno)
 }
 
