@@ -85,6 +85,10 @@ func scan(words map[string]*word, f *ast.File, who string) {
 			return false
 		}
 		switch n := n.(type) {
+		case *ast.KeyValueExpr: // a Maker's list of what its layer answers
+			if k, ok := n.Key.(*ast.Ident); ok && k.Name == "Answers" {
+				return false
+			}
 		case *ast.TypeSwitchStmt:
 			for _, c := range n.Body.List {
 				for _, e := range c.(*ast.CaseClause).List {

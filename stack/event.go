@@ -136,7 +136,7 @@ func (Note) event()       {}
 
 // Query is an event that the layers who know fill in before Ask returns. It
 // must not lead to anything else being sent or told.
-type Query interface{ query() }
+type Query interface{ query() topic }
 
 // Reached asks how far this member has got in every multicast stream.
 // Answered by reliable multicast.
@@ -221,12 +221,12 @@ func (Marked) event()   {}
 func (Gathered) event() {}
 func (Awaited) event()  {}
 
-func (*Heard) query()   {}
-func (*Unheard) query() {}
-func (*Room) query()    {}
-func (*Credit) query()  {}
-func (*Holding) query() {}
-func (*Reached) query() {}
-func (*Drained) query() {}
-func (*Merging) query() {}
-func (*Promise) query() {}
+func (*Heard) query() topic   { return ofHeard }
+func (*Unheard) query() topic { return ofUnheard }
+func (*Room) query() topic    { return ofRoom }
+func (*Credit) query() topic  { return ofCredit }
+func (*Holding) query() topic { return ofHolding }
+func (*Reached) query() topic { return ofReached }
+func (*Drained) query() topic { return ofDrained }
+func (*Merging) query() topic { return ofMerging }
+func (*Promise) query() topic { return ofPromise }

@@ -142,6 +142,8 @@ type Maker struct {
 	Needs Props       // what must be given below
 	Gives Props       // what it gives above
 	Kinds []wire.Kind // datagrams that it speaks
+	// Answers is the queries that an Answerer answers; of an empty list, all.
+	Answers []Query
 	// New makes the layer of a view, or returns nil if the view needs none.
 	New func(p *Port) Layer
 }

@@ -85,7 +85,7 @@ type Stack struct {
 	ports    []*Port
 	flushers []Flusher // from the top down
 
-	answerers []Answerer
+	answerers [topics][]Answerer
 	pushers   []Pusher
 
 	wire   Wire
@@ -137,7 +137,7 @@ func New(env Env, view *View, makers []Maker) *Stack {
 			s.flushers = append(s.flushers, f)
 		}
 		if a, ok := l.(Answerer); ok {
-			s.answerers = append(s.answerers, a)
+			s.answers(a, m.Answers)
 		}
 		if p, ok := l.(Pusher); ok {
 			s.pushers = append(s.pushers, p)
@@ -225,7 +225,7 @@ func (s *Stack) Ask(q Query) {
 	if h, ok := q.(*Holding); ok {
 		s.hold(h)
 	}
-	for _, a := range s.answerers {
+	for _, a := range s.answerers[q.query()] {
 		a.Answer(q)
 	}
 }

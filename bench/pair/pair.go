@@ -33,7 +33,8 @@ type Member struct {
 	inbox   []arrival
 	sum     uint64 // of first bytes, so that reading them cannot be left out
 	epoch   uint64
-	taken   []taken
+	taken   []taken // by stream
+	touched []int   // streams of which something has been taken
 	stopped bool
 }
 
@@ -155,13 +156,13 @@ func (m *Member) End() {
 }
 
 func (m *Member) consume() (any bool) {
-	for stream := range m.taken {
-		if t := &m.taken[stream]; t.any {
-			m.Group.Consumed(t.epoch, stream, t.seq)
-			t.any = false
-			any = true
-		}
+	for _, stream := range m.touched {
+		t := &m.taken[stream]
+		m.Group.Consumed(t.epoch, stream, t.seq)
+		t.any = false
+		any = true
 	}
+	m.touched = m.touched[:0]
 	return any
 }
 
@@ -192,7 +193,11 @@ func (m *Member) Deliver(epoch uint64, msg *stack.Msg) {
 			m.look(data)
 		}
 	}
-	m.taken[msg.Stream] = taken{epoch, msg.Seq, true}
+	t := &m.taken[msg.Stream]
+	if !t.any {
+		m.touched = append(m.touched, msg.Stream)
+	}
+	*t = taken{epoch, msg.Seq, true}
 }
 
 func (m *Member) look(data []byte) {

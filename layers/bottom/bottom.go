@@ -26,6 +26,7 @@ const few = 1
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "bottom", Gives: stack.Datagrams,
+		Answers: []stack.Query{(*stack.Heard)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, failed: make(stack.Set, p.N()),
 				heard: make([]stack.Time, p.N()), since: p.Now(), core: coreAddrs(p)}

@@ -36,8 +36,9 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "flush", Needs: stack.Elect | stack.Reliable | stack.Stable,
-		Gives: stack.Sync,
-		Kinds: []wire.Kind{wire.KindBlock, wire.KindFlushOk, wire.KindLeave},
+		Gives:   stack.Sync,
+		Kinds:   []wire.Kind{wire.KindBlock, wire.KindFlushOk, wire.KindLeave},
+		Answers: []stack.Query{(*stack.Promise)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, failed: make(stack.Set, p.N()), by: -1,
 				stopAt: stack.Never, againAt: stack.Never, paceAt: stack.Never}

@@ -40,7 +40,8 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "install", Needs: stack.Sync, Gives: stack.Views,
-		Kinds: []wire.Kind{wire.KindDecision, wire.KindDecided},
+		Kinds:   []wire.Kind{wire.KindDecision, wire.KindDecided},
+		Answers: []stack.Query{(*stack.Unheard)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, failed: make(stack.Set, p.N()), againAt: stack.Never,
 				stuckAt: stack.Never}

@@ -41,8 +41,9 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "merge", Needs: stack.Views | stack.Elect, Gives: stack.Merge,
-		Kinds: []wire.Kind{wire.KindPresence, wire.KindMerge, wire.KindMergeDeny},
-		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
+		Kinds:   []wire.Kind{wire.KindPresence, wire.KindMerge, wire.KindMergeDeny},
+		Answers: []stack.Query{(*stack.Merging)(nil)},
+		New:     func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
 // other is a view that was heard of and will ask to merge with ours.

@@ -39,8 +39,9 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "mnak", Needs: stack.Datagrams, Gives: stack.Reliable,
-		Kinds: []wire.Kind{wire.KindCast, wire.KindCore, wire.KindRepair, wire.KindNak},
-		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
+		Kinds:   []wire.Kind{wire.KindCast, wire.KindCore, wire.KindRepair, wire.KindNak},
+		Answers: []stack.Query{(*stack.Reached)(nil)},
+		New:     func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
 // stream is what is known of one multicast stream.

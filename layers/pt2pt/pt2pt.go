@@ -41,8 +41,9 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "pt2pt", Needs: stack.Datagrams, Gives: stack.PointToPoint,
-		Kinds: []wire.Kind{wire.KindSend, wire.KindSendNak, wire.KindSendAck, wire.KindSendMark},
-		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
+		Kinds:   []wire.Kind{wire.KindSend, wire.KindSendNak, wire.KindSendAck, wire.KindSendMark},
+		Answers: []stack.Query{(*stack.Room)(nil), (*stack.Drained)(nil)},
+		New:     func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
 // out is our stream to one peer.

@@ -50,8 +50,9 @@ const (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "stable", Needs: stack.Reliable, Gives: stack.Stable,
-		Kinds: []wire.Kind{wire.KindAnnounce, wire.KindAck},
-		New:   func(p *stack.Port) stack.Layer { return newLayer(p) }}
+		Kinds:   []wire.Kind{wire.KindAnnounce, wire.KindAck},
+		Answers: []stack.Query{(*stack.Credit)(nil), (*stack.Drained)(nil)},
+		New:     func(p *stack.Port) stack.Layer { return newLayer(p) }}
 }
 
 type layer struct {
