@@ -20,10 +20,11 @@ type inbox struct {
 	next    int    // next of batch to run; used by Run
 	batchAt stack.Time
 	running bool
-	beating bool    // a heartbeat waits
-	failure error   // a panic; used by Run
-	one     item    // of a batch; used by Run
-	touched []int32 // streams; used by Done
+	beating bool      // a heartbeat waits
+	failure error     // a panic; used by Run
+	one     item      // of a batch; used by Run
+	touched []int32   // streams; used by Done
+	current *wire.Buf // of the message of a callback; used by Run
 }
 
 func (c *core) push(it item) { c.in = append(c.in, it) }
@@ -247,7 +248,7 @@ func (c *core) run(f func()) {
 // call runs one callback.
 func (c *core) call(it *item) {
 	ev := it.ev
-	if it.isMessage() && c.hasten.Load() {
+	if c.current = it.buf; it.isMessage() && c.hasten.Load() {
 		return
 	}
 	switch it.op {
@@ -318,18 +319,6 @@ func (c *core) deliver(it *item) {
 	if c.rec != nil && c.hash != nil {
 		c.recordDeliver(it, origin)
 	}
-}
-
-// recordDeliver records a delivery: when its callback has returned, if the
-// application shows its state.
-func (c *core) recordDeliver(it *item, origin Endpoint) {
-	e := trace.Event{Kind: trace.Deliver, Msg: trace.MsgID{Origin: origin, N: it.head.number},
-		MsgKind: trace.MsgKind(it.head.kind), Safety: trace.Safety(it.head.safety) + 1,
-		Hash: trace.Hash(it.data)}
-	if c.hash != nil {
-		e.AppState = c.hash.StateHash()
-	}
-	c.recordAt(&e, c.batchAt)
 }
 
 // blockReturned notes that the application has stopped sending in a view.

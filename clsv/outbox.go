@@ -20,7 +20,9 @@ type post struct {
 	wait   bool   // MsgOptions.Queue
 	front  []byte // of a state message: what comes before data
 	data   []byte
-	more   bool // of a state message: another follows at once
+	fill   func([]byte) // writes data when it is sent, see CastFill
+	room   int          // that fill needs
+	more   bool         // of a state message: another follows at once
 	number uint64
 	xfer   uint64
 }
@@ -30,7 +32,12 @@ const postOverhead = 128
 
 func (p *post) size() int { return p.length() + postOverhead + 32*len(p.dests) }
 
-func (p *post) length() int { return len(p.front) + len(p.data) }
+func (p *post) length() int {
+	if p.fill != nil {
+		return p.room
+	}
+	return len(p.front) + len(p.data)
+}
 
 // whole is all of the message in one piece.
 func (p *post) whole() []byte {
@@ -105,6 +112,11 @@ func (c *core) submit(p *post) (SendView, error) {
 	if p.length() > c.group.Config().MaxMessage-postOverhead {
 		return sv, ErrTooLarge
 	}
+	if c.rec != nil { // it records what is sent
+		if err := p.materialize(); err != nil {
+			return sv, err
+		}
+	}
 	if c.open() && c.allows(p) && !c.ready() {
 		switch err := c.transmit(p, true); {
 		case err == nil:
@@ -116,6 +128,9 @@ func (c *core) submit(p *post) (SendView, error) {
 	}
 	if c.bytes > 0 && c.bytes+p.size() > c.opts.QueueBytes {
 		return sv, ErrWouldBlock
+	}
+	if err := p.materialize(); err != nil {
+		return sv, err
 	}
 	c.recordPost(trace.Submit, p)
 	c.count(p, 1)
@@ -207,6 +222,8 @@ func (c *core) transmitUser(p *post) error {
 			return ErrNotMember
 		}
 		return c.group.Send(to, kind, head, p.data)
+	case p.fill != nil:
+		return c.castFill(kind, head, p)
 	case p.kind == Cast || !c.forCore():
 		return c.group.Cast(kind, head, p.data)
 	}
@@ -325,4 +342,16 @@ func (c *core) recordPost(kind trace.Kind, p *post) {
 		MsgKind: trace.MsgKind(p.kind), Safety: trace.Safety(p.safety) + 1,
 		Hash: trace.Hash(p.data), Peer: p.to, Dests: p.dests}
 	c.record(&c.event)
+}
+
+// recordDeliver records a delivery: when its callback has returned, if the
+// application shows its state.
+func (c *core) recordDeliver(it *item, origin Endpoint) {
+	e := trace.Event{Kind: trace.Deliver, Msg: trace.MsgID{Origin: origin, N: it.head.number},
+		MsgKind: trace.MsgKind(it.head.kind), Safety: trace.Safety(it.head.safety) + 1,
+		Hash: trace.Hash(it.data)}
+	if c.hash != nil {
+		e.AppState = c.hash.StateHash()
+	}
+	c.recordAt(&e, c.batchAt)
 }

@@ -115,6 +115,13 @@ func (g *Group) Commit(kind uint8, n int) error {
 	return nil
 }
 
+// Unclaim gives the room that was claimed back, unsent.
+func (g *Group) Unclaim() {
+	if g.cur != nil {
+		g.cur.log.Unclaim()
+	}
+}
+
 // Stopped tells that the application has stopped sending, as it was asked.
 func (g *Group) Stopped() {
 	if g.stopping && !g.stopped {
