@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"net/netip"
 	"time"
 
 	"maestro/wire"
@@ -112,27 +113,31 @@ type Left struct {
 // Foreign says that a member of this view was heard speaking another one.
 type Foreign struct{ Rank int }
 
+// Unreachable says that no process listens at an address that is no member's.
+type Unreachable struct{ Addr netip.AddrPort }
+
 // Note is for people: something that is worth a line in a log.
 type Note struct{ Text string }
 
-func (Suspect) event()    {}
-func (Gone) event()       {}
-func (Replaced) event()   {}
-func (Fail) event()       {}
-func (Lead) event()       {}
-func (Change) event()     {}
-func (Stop) event()       {}
-func (Stopped) event()    {}
-func (Closing) event()    {}
-func (Leave) event()      {}
-func (Flushed) event()    {}
-func (Decided) event()    {}
-func (CutReached) event() {}
-func (Reopened) event()   {}
-func (Install) event()    {}
-func (Left) event()       {}
-func (Foreign) event()    {}
-func (Note) event()       {}
+func (Suspect) event()     {}
+func (Gone) event()        {}
+func (Replaced) event()    {}
+func (Fail) event()        {}
+func (Lead) event()        {}
+func (Change) event()      {}
+func (Stop) event()        {}
+func (Stopped) event()     {}
+func (Closing) event()     {}
+func (Leave) event()       {}
+func (Flushed) event()     {}
+func (Decided) event()     {}
+func (CutReached) event()  {}
+func (Reopened) event()    {}
+func (Install) event()     {}
+func (Left) event()        {}
+func (Foreign) event()     {}
+func (Unreachable) event() {}
+func (Note) event()        {}
 
 // Query is an event that the layers who know fill in before Ask returns. It
 // must not lead to anything else being sent or told.

@@ -163,6 +163,9 @@ func (g *Group) Unreachable(addr netip.AddrPort) {
 	if r := g.cur.view.RankAt(addr); r >= 0 && r != g.cur.view.Rank {
 		g.counters.Unreachable++
 		g.Suspect(r, "port unreachable")
+	} else if r < 0 {
+		g.cur.Tell(Unreachable{addr})
+		g.settle()
 	}
 }
 

@@ -16,6 +16,9 @@
 // 'ip netns exec mlab-<pid>-<lab>-<member> tcpdump'), so that the kernel takes
 // all of it away even when the test process is killed.
 //
+// Members of a larger lab know each other's link addresses from the start; those of
+// a small one look for them by ARP, as hosts do.
+//
 // Every fault method may be called while traffic flows, from one goroutine at a
 // time. Rates are in 1/1000. Each change replaces all rules at once, so that
 // no half-made partition is ever in force.

@@ -188,6 +188,9 @@ func (l *Lab) build() (err error) {
 			return fmt.Errorf("member %d: %w", i, err)
 		}
 	}
+	if l.Len() > learners {
+		return l.introduce()
+	}
 	return nil
 }
 

@@ -2,7 +2,9 @@ package netlab
 
 import (
 	"encoding/binary"
+	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -422,6 +424,36 @@ func TestSeveralAndLarge(t *testing.T) {
 	}
 	check(t, "near half", near, 49*10, 49*10)
 	check(t, "far half", far, 0, 0)
+}
+
+// TestAllToAll has more members send to each other than the kernel's table of
+// neighbours, which all namespaces share, has room for.
+func TestAllToAll(t *testing.T) {
+	const n = 40
+	l := New(t, n, Options{})
+	ears := listen(t, l, l.Addr(1).String())
+	for i := 1; i <= n; i++ {
+		l.InNS(i, func() {
+			c, err := net.ListenUDP("udp4", nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close()
+			for j := 2; j <= n; j++ {
+				b := []byte{0, 0, 0, byte(i)}
+				to := netip.AddrPortFrom(l.Addr(j), port)
+				if _, err := c.WriteToUDPAddrPort(b, to); err != nil {
+					t.Fatalf("from %d to %d: %v", i, j, err)
+				}
+			}
+		})
+	}
+	for j, e := range ears {
+		if e != nil {
+			_, unique, _ := e.heard()
+			check(t, fmt.Sprintf("member %d", j), unique, n, n)
+		}
+	}
 }
 
 func half(from, to int) (members []int) {

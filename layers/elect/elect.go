@@ -75,7 +75,7 @@ func (l *layer) gone(e stack.Gone) {
 			l.Tell(stack.Replaced{By: m})
 			return
 		}
-		if r := l.View().RankOf(m); r >= 0 {
+		if r := l.View().RankOf(m); r >= 0 && !l.failed[r] {
 			ranks = append(ranks, r)
 		}
 	}

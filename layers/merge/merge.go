@@ -10,11 +10,12 @@
 //
 // Header: presence (wire.Presence) is multicast outside of any view by each
 // coordinator; merge (wire.Merge) asks the leading side to take a flushed view
-// in; mergedeny (wire.ViewRef) refuses.
+// in; mergedeny (wire.ViewRef) refuses, or takes the request of that view back.
 //
 // Timers: a presence each Presence, and by a member that looks for its group at
 // doubling distances from firstLook; a merge is repeated each Retry, growing,
-// and given up after giveUp; the leading side waits for others that are about
+// and given up when the leader has been silent for Silence or its process is gone;
+// nothing is given up for being late oneself; the leading side waits for others that are about
 // to come up to gather; a private member founds the group after Discovery.
 //
 // Source: Ensemble's merge and heal protocols, with reaction instead of gossip.
@@ -32,8 +33,7 @@ import (
 const (
 	firstLook = 4 * time.Millisecond
 	gather    = 4 * time.Millisecond
-	expects   = 60 * time.Millisecond  // how long a presence promises a merge
-	giveUp    = 150 * time.Millisecond // without a word from the leader
+	expects   = 60 * time.Millisecond // how long a presence promises a merge
 	maxRetry  = 25 * time.Millisecond
 	rest      = 50 * time.Millisecond // after a refusal
 )
@@ -59,6 +59,8 @@ type layer struct {
 	over     bool // what follows is decided
 	leaving  bool
 
+	due    stack.Time // when Expire was asked for
+	spared bool       // what is due was put off, since we were late
 	lookAt stack.Time // next presence
 	look   time.Duration
 	found  stack.Time // when a private member founds the group
@@ -100,7 +102,8 @@ func newLayer(p *stack.Port) *layer {
 }
 
 func (l *layer) schedule() {
-	l.SetDeadline(min(l.lookAt, l.found, l.sendAt, l.giveAt, l.gatherAt))
+	l.due = min(l.lookAt, l.found, l.sendAt, l.giveAt, l.gatherAt)
+	l.SetDeadline(l.due)
 }
 
 // entered tells whether the application uses this view yet. While it exchanges
@@ -130,7 +133,15 @@ func (l *layer) Event(e stack.Event) {
 		} else {
 			l.gathering()
 		}
+	case stack.Unreachable:
+		if l.leader != nil && e.Addr == l.address.From {
+			l.request = nil // nobody is there to take it back from
+			l.drop("its process is gone")
+		}
 	case stack.Decided:
+		if l.elsewhere(e.Decision) {
+			l.withdraw()
+		}
 		l.over = true
 		l.leader, l.request = nil, nil
 		l.lookAt, l.found, l.sendAt = stack.Never, stack.Never, stack.Never
@@ -173,7 +184,10 @@ func (l *layer) Receive(d *stack.Datagram) {
 			return
 		}
 		if l.leader != nil && m.View == l.View().ID && d.From == l.address.From {
+			l.request = nil
 			l.drop("refused")
+		} else {
+			l.withdrawn(d, m.View)
 		}
 	}
 	l.schedule()
@@ -265,6 +279,7 @@ func (l *layer) Answer(q stack.Query) {
 // Expire announces, repeats, gives up and founds.
 func (l *layer) Expire() {
 	now := l.Now()
+	l.spare(now)
 	if l.lookAt <= now {
 		l.lookAt = now.Add(l.look)
 		if l.View().Private {
@@ -299,6 +314,21 @@ func (l *layer) Expire() {
 		l.gathering()
 	}
 	l.schedule()
+}
+
+// spare puts off what would give up on others, once, if we are late: what they have
+// said meanwhile waits to be received.
+func (l *layer) spare(now stack.Time) {
+	if now.Sub(l.due) <= gather {
+		return
+	}
+	if l.spared = !l.spared; l.spared {
+		for _, at := range []*stack.Time{&l.giveAt, &l.found} {
+			if *at <= now {
+				*at = now.Add(gather)
+			}
+		}
+	}
 }
 
 // foundAgain covers a private member whose flush was complete already, for a

@@ -2,6 +2,7 @@ package merge
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"maestro/stack"
@@ -31,8 +32,11 @@ func (l *layer) follow(d *stack.Datagram, p *wire.Presence) {
 	if l.stopping && l.leader == nil && !l.View().Private {
 		return // a view change is under way; the next view may follow
 	}
+	if !again {
+		l.withdraw()
+	}
 	l.leader, l.address.From = p, d.From
-	l.giveAt = l.Now().Add(giveUp)
+	l.giveAt = l.Now().Add(l.Silence())
 	if again {
 		return
 	}
@@ -76,8 +80,36 @@ func (l *layer) send() {
 	l.sendAt = l.Now().Add(l.wait)
 }
 
+// withdraw takes our request back. A leader that does not hear of it may yet take
+// us in, and its view would wait for members that are elsewhere.
+func (l *layer) withdraw() {
+	if l.request != nil {
+		ref := wire.ViewRef{View: l.View().ID}
+		l.Wire().SendForeign(l.address.From, wire.KindMergeDeny, ref.Append(nil))
+	}
+}
+
+// withdrawn forgets a request.
+func (l *layer) withdrawn(d *stack.Datagram, v wire.ViewID) {
+	l.parties = slices.DeleteFunc(l.parties, func(m *wire.Merge) bool {
+		return m.Party.View == v && from(d, m)
+	})
+}
+
+// from tells whether a datagram comes from a member that a request names.
+func from(d *stack.Datagram, m *wire.Merge) bool {
+	return slices.ContainsFunc(m.Members, func(x wire.Member) bool { return x.Addr == d.From })
+}
+
+// elsewhere tells whether a decision that we obey is not that of our leader.
+func (l *layer) elsewhere(d *wire.Decision) bool {
+	return d != nil && l.leader != nil && !slices.ContainsFunc(d.Parties,
+		func(p wire.Party) bool { return p.View == l.leader.View })
+}
+
 // drop gives up following.
 func (l *layer) drop(why string) {
+	l.withdraw()
 	l.leader, l.request = nil, nil
 	l.sendAt, l.giveAt = stack.Never, stack.Never
 	l.restTo = l.Now().Add(time.Duration(l.Rand().Int64N(int64(rest)) + 1))
@@ -122,10 +154,8 @@ const maxAhead = 1 << 32
 // plausible refuses requests that no member sends: from an address that none of
 // the view's members has, or with a time that would use up all times.
 func (l *layer) plausible(d *stack.Datagram, m *wire.Merge) bool {
-	for i := range m.Members {
-		if m.Members[i].Addr == d.From && m.Party.View.Ltime < l.View().ID.Ltime+maxAhead {
-			return true
-		}
+	if from(d, m) && m.Party.View.Ltime < l.View().ID.Ltime+maxAhead {
+		return true
 	}
 	l.Counters().Malformed++
 	return false

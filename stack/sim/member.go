@@ -151,13 +151,19 @@ func (m *Member) Do(fn func(g *stack.Group)) {
 	case m.ended || m.dying:
 	case m.inTurn:
 		fn(m.Group)
-	case m.paused || m.busy > m.world.now:
+	case !m.able():
 		m.inputs = append(m.inputs, fn)
 		m.ready()
 	default:
 		m.inputs = append(m.inputs, fn)
 		m.turn()
 	}
+}
+
+// able reports whether a turn can begin now.
+func (m *Member) able() bool {
+	_, free := m.world.processor()
+	return !m.paused && max(m.busy, free) <= m.world.now
 }
 
 // clock is the member's time.
@@ -208,6 +214,9 @@ func (m *Member) woken(at stack.Time) {
 		return
 	}
 	m.due = max(m.due, m.busy)
+	if _, free := m.world.processor(); m.due <= at {
+		m.due = max(m.due, free)
+	}
 	if m.due > at {
 		if m.due != stack.Never {
 			m.arm()
@@ -272,6 +281,9 @@ func (m *Member) callbacks() {
 func (m *Member) sleep(g *stack.Group) {
 	w := m.world
 	m.busy = w.now.Add(m.spent)
+	if p, _ := w.processor(); p != nil {
+		*p = m.busy
+	}
 	if w.opts.Bandwidth > 0 {
 		full := m.host.nicOut.Add(-w.wireTime(w.opts.SendQueue))
 		m.busy = max(m.busy, full)

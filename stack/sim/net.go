@@ -265,7 +265,7 @@ func (w *World) enqueue(h *host, f *flight, off, end int32) {
 	}
 	h.queues[q] += size
 	m.inbox = append(m.inbox, arrival{f, off, end})
-	if w.agenda.next() > w.now && m.busy <= w.now && !m.paused {
+	if w.agenda.next() > w.now && m.able() {
 		m.turn() // as ready would have it, without the detour
 		return
 	}

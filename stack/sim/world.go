@@ -30,6 +30,9 @@ type Options struct {
 	Buffers Buffers
 	// Cost is the time that members' turns take, where Setup does not say.
 	Cost Cost
+	// Processors is how many members can be in their turns at the same time, as
+	// where one machine plays all hosts; 0 is no limit.
+	Processors int
 	// CopyCore has core casts go to each member of the core rather than to its
 	// multicast address.
 	CopyCore bool
@@ -111,6 +114,7 @@ type World struct {
 	still   int // events since time last moved
 	scratch []int32
 	running *Member
+	taken   []stack.Time // until when, by processor
 }
 
 // New makes a world without hosts.
@@ -129,7 +133,18 @@ func New(seed uint64, o Options) *World {
 	if o.Trace != nil {
 		w.column = &column{w: o.Trace, data: o.TraceData}
 	}
+	w.taken = make([]stack.Time, o.Processors)
 	return w
+}
+
+// processor is the one that is free first, and since when; nil without a limit.
+func (w *World) processor() (p *stack.Time, free stack.Time) {
+	for i := range w.taken {
+		if p == nil || w.taken[i] < *p {
+			p, free = &w.taken[i], w.taken[i]
+		}
+	}
+	return p, free
 }
 
 // Seed is what the world was made from.
