@@ -266,6 +266,9 @@ func (g *Group) exit(err error) {
 	g.app.Exit(err)
 }
 
+// Changing reports whether a view change is under way.
+func (g *Group) Changing() bool { return g.stopping }
+
 // Out reports whether the member is out of the group for good.
 func (g *Group) Out() bool { return g.state == out }
 

@@ -111,15 +111,16 @@ func (h *history) staying() []*sim.Member {
 	return l
 }
 
-// whole reports whether the members are in one view of just them, and have sent
-// and received everything.
+// whole reports whether the members are in one view of just them, which is not
+// about to change, and have sent and received everything.
 func (h *history) whole(l []*sim.Member) bool {
 	first := recorder(l[0])
 	for _, m := range l {
 		r := recorder(m)
 		v := r.Current
 		if v == nil || r.Blocked || r.Queued() > 0 || v.ID != first.Current.ID ||
-			len(v.Members) != len(l) || m.Group.Epoch() != r.Epoch() {
+			len(v.Members) != len(l) || m.Group.Epoch() != r.Epoch() ||
+			m.Group.Changing() {
 			return false
 		}
 	}
