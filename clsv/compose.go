@@ -82,9 +82,6 @@ func (c *composer) compose(p *stack.Proposal) {
 	}
 	r.merged = views > 1
 	p.Next.Extra = r.append(nil)
-	for i := range p.Next.Members {
-		p.Next.Members[i].Attr = nil // has served its purpose
-	}
 }
 
 // read takes in what the parties and their members say.

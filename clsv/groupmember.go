@@ -22,8 +22,10 @@ type GroupMember struct {
 	driver Driver
 	ops    sync.Pool
 
-	mu     sync.Mutex
-	life   *life // the last, nil before Join
+	joining sync.Mutex // held while a life begins
+
+	mu     sync.Mutex // held for moments only: downcalls wait for it
+	life   *life      // the last, attached to its group; nil before Join
 	closed bool
 }
 
@@ -118,6 +120,10 @@ func (m *GroupMember) Join(ctx context.Context) error {
 // StartJoin begins to join and does not wait; the first AcceptedView tells that
 // it is done. Errors as of Join.
 func (m *GroupMember) StartJoin() error {
+	if !m.joining.TryLock() {
+		return m.fail("join", ErrJoined) // somebody else is about to
+	}
+	defer m.joining.Unlock()
 	l, err := m.begin()
 	if err != nil {
 		return m.fail("join", err)
@@ -125,7 +131,9 @@ func (m *GroupMember) StartJoin() error {
 	err = ErrClosed
 	l.rt.Do(func(g *stack.Group) {
 		l.core.attach(g, l.rt.Do)
-		err = l.core.join()
+		if err = m.publish(l); err == nil {
+			err = l.core.join()
+		}
 	})
 	if err != nil {
 		_ = l.rt.Close()
@@ -134,26 +142,38 @@ func (m *GroupMember) StartJoin() error {
 	return nil
 }
 
-// begin starts a life.
+// begin starts a life. The last callback of the one before may be running: it is
+// waited for.
 func (m *GroupMember) begin() (*life, error) {
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+	last, closed := m.life, m.closed
+	m.mu.Unlock()
+	switch {
+	case closed:
 		return nil, ErrClosed
-	}
-	if m.life != nil {
-		if !m.life.core.leaves() {
-			return nil, ErrJoined
-		}
-		_ = m.life.rt.Close() // its successor counts from now on
+	case last == nil:
+	case !last.core.leaves():
+		return nil, ErrJoined
+	default:
+		_ = last.rt.Close() // its successor counts from now on
 	}
 	c := newCore(&m.opts, m.h, m.x)
 	rt, err := m.driver.Start(&m.opts.GroupOptions, c)
 	if err != nil {
 		return nil, err
 	}
-	m.life = &life{c, rt}
-	return m.life, nil
+	return &life{c, rt}, nil
+}
+
+// publish makes a life the one that downcalls are for.
+func (m *GroupMember) publish(l *life) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return ErrClosed
+	}
+	m.life = l
+	return nil
 }
 
 // Leave leaves the group and returns when Exit has returned, or when ctx is
@@ -230,11 +250,7 @@ func (m *GroupMember) try(op string, f func(*core) error) error {
 	var view ViewID
 	err := l.core.ended()
 	l.rt.Do(func(*stack.Group) {
-		switch {
-		case l.core.closed:
-			return
-		case l.core.group == nil: // Join is about to attach it
-			err = ErrNotJoined
+		if l.core.closed {
 			return
 		}
 		err = f(l.core)

@@ -16,7 +16,8 @@ func (m *GroupMember) After(d time.Duration, f func()) (stop func(), err error) 
 		if !c.started || c.leaving || c.over {
 			return ErrNotJoined
 		}
-		t.at = c.group.Now().Add(max(d, 0))
+		now := c.group.Now()
+		t.at = now.Add(min(max(d, 0), stack.Never.Sub(now))) // not beyond the end of time
 		heap.Push(&c.timers, t)
 		return nil
 	})

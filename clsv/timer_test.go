@@ -1,6 +1,7 @@
 package clsv_test
 
 import (
+	"math"
 	"testing"
 	"time"
 
@@ -24,6 +25,7 @@ func TestAfter(t *testing.T) {
 		after(1, 100*ms)
 		stop := after(2, 200*ms)
 		after(0, -ms)
+		after(9, math.MaxInt64)
 		stop()
 		stop()
 		l.until(func() bool { return len(got) == 3 })

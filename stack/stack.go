@@ -34,8 +34,8 @@ type Env interface {
 
 // Hooks is what the membership layers ask the owner of the group.
 type Hooks interface {
-	// Attr is what this member says of itself in the next view, at most
-	// wire.MaxAttr bytes.
+	// Attr is what this member says of itself to those who compose the next view,
+	// at most wire.MaxAttr bytes.
 	Attr() []byte
 	// Exchange tells whether this member wants state messages exchanged before
 	// the next view is used.

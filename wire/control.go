@@ -10,7 +10,9 @@ type Member struct {
 	ID      Endpoint
 	Addr    netip.AddrPort // its unicast address
 	RecvBuf uint32         // bytes its kernel granted to a receiving socket
-	Attr    []byte         // what the layer above the stack says of it, at most MaxAttr
+	// Attr is what the layer above the stack says of it to those who compose a view,
+	// at most MaxAttr; not in views.
+	Attr []byte
 }
 
 func (m *Member) put(w *writer) {
@@ -31,11 +33,12 @@ func (m *Member) get(r *reader) {
 // layer above adds it is one datagram.
 const MaxDecision = 48 << 10
 
-// MembersSize is about how long members are in a message, in bytes.
+// MembersSize is about how long members are in a decision, in bytes: without what
+// they say of themselves, which is for those who decide.
 func MembersSize(members []Member) int {
 	n := 0
 	for i := range members {
-		n += 35 + len(members[i].ID.Name) + len(members[i].Attr)
+		n += 35 + len(members[i].ID.Name)
 		if a := members[i].Addr.Addr(); a.Is4() {
 			n -= 12
 		}

@@ -9,6 +9,7 @@ import (
 
 	"maestro/clsv"
 	"maestro/clsv/csx"
+	"maestro/clsv/once"
 )
 
 // acknowledged has a command acknowledged that only servers a and b hear of for a
@@ -135,6 +136,47 @@ func TestWitnesses(t *testing.T) {
 				t.Errorf("%v: server %d is witness %d, want %d", origin, i, got, k)
 			}
 		}
+	}
+}
+
+// TestLostResult: a server that is gone may have applied a command where nobody else
+// has. What it said of the result is not what the others' copies confirm.
+func TestLostResult(t *testing.T) {
+	all := make([]clsv.Endpoint, 5)
+	for i := range all {
+		all[i].Name = fmt.Sprint(i)
+	}
+	r := &Replica[string, string]{}
+	r.identity = clsv.Endpoint{Name: "client"}
+	r.client = once.NewClient(r.identity, 8)
+	r.posting = true // nothing is sent
+	if err := r.o.Result.fill("Result"); err != nil {
+		t.Fatal(err)
+	}
+	enter := func(servers, departed []clsv.Endpoint) {
+		r.view = &clsv.View{Servers: servers, DepartedServers: departed}
+		r.view.Me, r.view.Primary = r.identity, true
+		r.entered(r.view)
+	}
+	tell := func(i int, reply string) {
+		r.complete(all[i], brief(r.identity), 1, 0, []byte(reply))
+	}
+	ok, same := string([]byte{byte(statusOK)}), string([]byte{byte(statusCopy)})
+	enter(all, nil)
+	call := &Call[string]{op: opApply, done: make(chan struct{})}
+	r.queue = append(r.queue, call)
+	r.number()
+	tell(0, ok+"lost")
+	tell(1, same)
+	enter(all[1:], all[:1])
+	tell(2, same)
+	tell(3, same)
+	if closed(call.Done()) {
+		t.Error("nobody who is there has told the result")
+	}
+	tell(1, ok+"right")
+	if got, err := call.Result(); !closed(call.Done()) || got != "right" || err != nil {
+		t.Errorf("%q, %v", got, err)
 	}
 }
 

@@ -272,6 +272,10 @@ func (r *Replica[C, R]) entered(v *clsv.View) {
 		if void { // what was applied is lost
 			c.here, c.there, c.copies = nil, nil, nil
 		}
+		// Who is gone may have applied it in another order than those who go on.
+		if len(v.DepartedServers) > 0 {
+			c.there = nil
+		}
 		// Whoever comes back as a server may have got another state meanwhile.
 		c.copies = slices.DeleteFunc(c.copies, func(e clsv.Endpoint) bool {
 			return !v.IsServer(e) || slices.Contains(v.NewServers, e)

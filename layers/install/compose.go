@@ -57,6 +57,9 @@ func compose(l *layer, f *stack.Flushed, merges []*wire.Merge) *wire.Decision {
 	if len(d.Next.Members) > 0 {
 		l.Hooks().Compose(&prop)
 	}
+	for i := range d.Next.Members {
+		d.Next.Members[i].Attr = nil // has served its purpose
+	}
 	return d
 }
 

@@ -9,11 +9,12 @@ import (
 )
 
 // The window is what a sender has out at a time. It begins small and grows as long
-// as that is consumed briskly: by as much again, or once it has been too much, by an
-// eighth of the most. It halves when it takes sluggish or longer, so that a slow
-// application never has much more than that in front of it: who leaves, and who
-// waits for what comes after, would have to wait for it. Bytes say nothing of that,
-// as some handlers take as long for ten as others for a million.
+// as that is consumed briskly, and is at least a quarter of the window, since less
+// tells nothing of it: by as much again, or once it has been too much, by an eighth
+// of the most. It halves when it takes sluggish or longer, so that a slow application
+// never has much more than that in front of it: who leaves, and who waits for what
+// comes after, would have to wait for it. Bytes say nothing of that, as some handlers
+// take as long for ten as others for a million.
 const (
 	beginWindow = 16 // segments
 	leastWindow = 8
@@ -69,6 +70,7 @@ type flow struct {
 	moved   stack.Time
 	probe   uint64     // how long this segment waits to be consumed is measured
 	probeAt stack.Time // when all had received it, Never before
+	telling bool       // so much was out then that it tells something of the window
 	wait    time.Duration
 	at      stack.Time // of the next announcement
 }
@@ -142,7 +144,7 @@ func (l *layer) adapt(f *flow) {
 	switch took := l.Now().Sub(f.probeAt); {
 	case took >= sluggish:
 		l.shrink()
-	case took <= brisk && l.window < l.most:
+	case took <= brisk && l.window < l.most && f.telling:
 		more := l.window
 		if l.shrunk {
 			more = min(more, l.most/8+1)
@@ -155,6 +157,14 @@ func (l *layer) adapt(f *flow) {
 func (l *layer) shrink() {
 	l.shrunk = true
 	l.window = max(l.window/2, min(l.share, leastWindow))
+}
+
+// out is how many segments are out, of all streams.
+func (l *layer) out() (n uint64) {
+	for k := range l.flows {
+		n += l.flows[k].log.Sent() - l.flows[k].slowest
+	}
+	return n
 }
 
 func (l *layer) progressAll() {

@@ -214,7 +214,7 @@ func (l *layer) noticed(f *flow) {
 	}
 	f.sent = sent
 	if f.probe == 0 {
-		f.probe, f.probeAt = sent, stack.Never
+		f.probe, f.probeAt, f.telling = sent, stack.Never, 4*l.out() >= l.window
 	}
 	if l.N() > 1 {
 		f.wait = l.Config().Retry / 2
@@ -282,7 +282,7 @@ func (l *layer) mark(f *flow) {
 
 // stalled removes a member that has held everybody up for too long.
 func (l *layer) stalled(f *flow, sent uint64) {
-	if l.Now().Sub(f.moved) < l.Config().StallLimit || f.slowest+l.window > sent {
+	if l.Now().Sub(f.moved) < l.Config().StallLimit || l.limit(f) > sent {
 		return
 	}
 	for r := range f.peers {

@@ -28,17 +28,16 @@ func (n *Node) loop() {
 // turn takes what has come, runs callbacks if it may, and sends what follows.
 func (n *Node) turn(callbacks bool) {
 	callbacks = callbacks && n.used
+	began := n.Now()
 	if n.failed {
 		n.discard()
+		n.expire(began) // what is due would end every wait
 		n.more = n.callbacks(callbacks)
 		return
 	}
 	defer n.guard()
-	began := n.Now()
 	n.group.Advance(began)
-	if n.timed != nil && n.used && n.timed.Next() <= began {
-		n.timed.Expire(began)
-	}
+	n.expire(began)
 	n.receive()
 	ran := n.callbacks(callbacks)
 	n.endTurn()
@@ -53,6 +52,13 @@ func (n *Node) turn(callbacks bool) {
 	n.stats.Turns++
 	if d := n.Now().Sub(began); !ran && d > n.stats.MaxTurn {
 		n.stats.MaxTurn = d
+	}
+}
+
+// expire serves the application's deadlines.
+func (n *Node) expire(now stack.Time) {
+	if n.timed != nil && n.used && n.timed.Next() <= now {
+		n.timed.Expire(now)
 	}
 }
 

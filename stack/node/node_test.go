@@ -214,3 +214,42 @@ func TestMore(t *testing.T) {
 		}
 	}
 }
+
+// late is an application that has something to do after Exit.
+type late struct {
+	counter
+	served atomic.Bool
+}
+
+func (l *late) Next() stack.Time {
+	if l.exited.Load() && !l.served.Load() {
+		return 0
+	}
+	return stack.Never
+}
+
+func (l *late) Expire(stack.Time) { l.served.Store(true) }
+
+// TestBroken: a member that has found a bug of its own still serves what its
+// application waits for, and does not wait for it in a circle.
+func TestBroken(t *testing.T) {
+	a := &late{}
+	sn, makers := layers.For(0)
+	n, err := Start(Config{
+		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: "a"}, StackName: sn,
+			Layers: makers},
+		UDP: udp.Config{Group: netip.AddrPortFrom(netip.MustParseAddr("239.255.77.2"),
+			uint16(20000+os.Getpid()%20000)), Interface: "lo"},
+	}, a)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.n = n
+	n.Do(func(g *stack.Group) { panic("a bug") })
+	until(t, "exit", time.Second, a.exited.Load)
+	n.conn.Wake()
+	until(t, "a deadline served", time.Second, a.served.Load)
+	if err := n.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -124,13 +124,12 @@ func (a *laborious) Take() bool {
 	return a.Recorder.Take()
 }
 
-// TestSlowHandler has an application never get more than it can do in about a
-// second, however small the messages are and large the buffers.
-func TestSlowHandler(t *testing.T) {
-	w := sim.New(1, sim.Options{})
+// newLaborious is a group of three with large buffers, of which the last one's
+// application takes its time.
+func newLaborious(t *testing.T) (w *sim.World, a *sim.Recorder, slow *laborious) {
+	w = sim.New(1, sim.Options{})
 	name, makers := layers.For(0)
-	var a *sim.Recorder
-	slow := &laborious{each: 100 * time.Microsecond}
+	slow = &laborious{each: 100 * time.Microsecond}
 	for _, n := range []string{"a", "b", "c"} {
 		r := &sim.Recorder{}
 		app := stack.Runner(r)
@@ -150,19 +149,42 @@ func TestSlowHandler(t *testing.T) {
 	}
 	slow.m = w.Member("c")
 	slow.m.Callback = slow.each
-	for w.Now() < stack.Time(10*time.Second) {
+	return w, a, slow
+}
+
+// pour has member a cast as much as there is room for.
+func (a *laborious) pour(t *testing.T, w *sim.World, from *sim.Recorder, d time.Duration) {
+	for end := w.Now().Add(d); w.Now() < end; {
 		w.Member("a").Do(func(*stack.Group) {
-			for a.Queued() == 0 && a.Number() < 1e6 {
-				a.Cast(32)
+			for from.Queued() == 0 && from.Number() < 1e6 {
+				from.Cast(32)
 			}
 		})
 		w.RunFor(10 * time.Millisecond)
 	}
-	t.Logf("%d messages; at most %v of work waited", slow.Delivered, slow.longest)
-	if slow.longest > time.Second {
-		t.Errorf("%v of work waited", slow.longest)
+	t.Logf("%d messages; at most %v of work waited", a.Delivered, a.longest)
+	if a.longest > time.Second {
+		t.Errorf("%v of work waited", a.longest)
 	}
+}
+
+// TestSlowHandler has an application never get more than it can do in about a
+// second, however small the messages are and large the buffers.
+func TestSlowHandler(t *testing.T) {
+	w, a, slow := newLaborious(t)
+	slow.pour(t, w, a, 10*time.Second)
 	if busy := slow.each * time.Duration(slow.Delivered); busy < 5*time.Second {
 		t.Errorf("in 10 s it was given only %v of work", busy)
 	}
+}
+
+// TestSlowHandlerAfterCalm: a sender that never had much to send does not know how
+// slow a handler is. What it sends all of a sudden is no more either.
+func TestSlowHandlerAfterCalm(t *testing.T) {
+	w, a, slow := newLaborious(t)
+	for range 500 {
+		w.Member("a").Do(func(*stack.Group) { a.Cast(32) })
+		w.RunFor(4 * time.Millisecond)
+	}
+	slow.pour(t, w, a, 5*time.Second)
 }

@@ -18,7 +18,8 @@ import (
 const maxPayload = 65507
 
 // Conn is the sockets of one member. The event loop owns it: all methods but
-// Wake and Close belong to the loop's goroutine.
+// Wake and Close belong to the loop's goroutine. While that is in Wait or Poll,
+// another may send, one at a time: Send, Flush, SetMembers, SetCore and Stats.
 type Conn struct {
 	core
 	be     backend
@@ -273,7 +274,8 @@ func (c *Conn) Flush() error {
 }
 
 // Unreachable is the next address of which the kernel has learned that nobody
-// listens there; false when there is none. The portable path never knows.
+// listens there, as of the last Receive; false when there is none. The portable path
+// never knows.
 func (c *Conn) Unreachable() (netip.AddrPort, bool) { return c.refused.pop() }
 
 // Close closes the sockets and gives the buffers back. It may be called while

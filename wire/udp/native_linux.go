@@ -34,7 +34,7 @@ type native struct {
 	in    *inSlots
 	socks []*socket // those that something may come from
 	first int       // which of them is asked first
-	ready uint      // which the last wait found readable, bit by mark; 0: not known
+	ready uint      // what the last wait found, bit by mark; 0: not known
 
 	gso       [2]bool // by path
 	loop      bool    // IP_MULTICAST_LOOP is on
@@ -116,15 +116,14 @@ func (n *native) listen(core bool) {
 	n.first = 0
 }
 
-// setCore joins or leaves the second group. What was received before it is left
-// is taken by nobody: who leaves does not want it.
+// setCore joins or leaves the second group. What came before it is left is taken
+// when a wait finds it, or it would end every wait.
 func (n *native) setCore(in bool) error {
 	if was := len(n.socks) == 3; in == was {
 		return nil
 	}
 	if !in {
 		n.listen(false)
-		n.ready = 0
 		return leave(n.co.fd, n.second.Addr(), n.index())
 	}
 	if err := join(n.co.fd, n.second.Addr(), n.index()); err != nil {

@@ -75,6 +75,9 @@ func TestUnreachable(t *testing.T) {
 			if err := a.Wait(10 * time.Millisecond); err != nil {
 				t.Fatal(err)
 			}
+			if _, err := a.Receive(nil); err != nil {
+				t.Fatal(err)
+			}
 			who, _ = a.Unreachable()
 		}
 		if who != gone.Local() {
@@ -313,5 +316,30 @@ func TestOwnMulticastsAreCut(t *testing.T) {
 	b.flush()
 	if g := a.read(1); string(g.bytes) != "after" || a.Stats().SocketDrops != 0 {
 		t.Errorf("got %q, %+v", g.bytes, a.Stats())
+	}
+}
+
+// TestParkedOnly: the runtime's poller hears of what comes only while somebody is
+// parked in it.
+func TestParkedOnly(t *testing.T) {
+	cfg := Config{Group: group()}
+	a, b := open(t, cfg), open(t, cfg)
+	n := nativeOf(t, a)
+	if n.parking == nil {
+		t.Skip("the runtime does not wait for epoll sets")
+	}
+	for range 3 {
+		time.AfterFunc(5*time.Millisecond, a.Wake)
+		if err := a.Wait(patience); err != nil {
+			t.Fatal(err)
+		}
+		b.send(a.Local(), []byte("x"), 1)
+		b.flush()
+		k, err := unix.Poll([]unix.PollFd{{Fd: int32(n.parking.set), Events: unix.POLLIN}}, 20)
+		if k != 0 || err != nil {
+			t.Errorf("the runtime is told too: %v", err)
+		}
+		a.read(1)
+		n.lively = false
 	}
 }

@@ -15,9 +15,9 @@ import (
 // keeps the runtime's monitor awake, which costs an idle process several times
 // what its member costs.
 //
-// The runtime has a set of its own, in which the loop's is armed for one event,
-// and only while the loop is parked: if the runtime had the loop's set itself,
-// each datagram would wake the runtime as well as the loop.
+// The runtime has a set of its own, in which the loop's is armed only while the
+// loop is parked: if the runtime had the loop's set itself, each datagram would wake
+// the runtime as well as the loop.
 type parking struct {
 	set  int
 	file *os.File // owns set
@@ -49,7 +49,7 @@ func newParking(ep int) (*parking, error) {
 }
 
 func (p *parking) arm(op int, events uint32) error {
-	e := unix.EpollEvent{Events: events | unix.EPOLLONESHOT}
+	e := unix.EpollEvent{Events: events}
 	if err := unix.EpollCtl(p.set, op, p.ep, &e); err != nil {
 		return fmt.Errorf("epoll_ctl: %w", err)
 	}
@@ -72,6 +72,11 @@ func (p *parking) wait(d time.Duration, look func() (found bool)) error {
 		armed = p.arm(unix.EPOLL_CTL_MOD, unix.EPOLLIN)
 		return armed != nil || look()
 	})
+	if armed == nil {
+		// EPOLLONESHOT would not do: the runtime asks only whether there are events,
+		// and takes none.
+		armed = p.arm(unix.EPOLL_CTL_MOD, 0)
+	}
 	if armed != nil {
 		return fmt.Errorf("udp: %w", armed)
 	}

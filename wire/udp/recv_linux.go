@@ -27,11 +27,15 @@ func newInSlots() *inSlots {
 // only one, and else all in turn, where each gets at most half of the room while
 // another may have something too.
 func (n *native) receive(pkts []wire.Packet) (int, error) {
+	ready := n.ready
+	n.ready = 0
+	if ready&(1<<markErrors) != 0 {
+		ready &^= 1 << markErrors
+		n.drainErrors()
+	}
 	if len(pkts) == 0 {
 		return 0, nil
 	}
-	ready := n.ready
-	n.ready = 0
 	if ready != 0 && ready&(ready-1) == 0 && len(n.socks) > 1 {
 		s := []*socket{markMember: &n.uni, markGroup: &n.mc, markCore: &n.co}[bits.Len(ready)-1]
 		if got, _, err := n.receiveFrom(s, pkts); got > 0 || err != nil {

@@ -14,6 +14,7 @@ const (
 	markGroup
 	markCore
 	markWake
+	markErrors // of no member: the unicast socket has errors
 )
 
 func (n *native) openEpoll() error {
@@ -117,11 +118,12 @@ func (n *native) poll() bool {
 	return k > 0
 }
 
-// note keeps what epoll has told of k sockets.
+// note keeps what epoll has told of k sockets. It touches nothing that sending
+// does: a downcall may send while the loop waits.
 func (n *native) note(k int) {
 	for _, e := range n.events[:k] {
 		if e.Fd == markMember && e.Events&unix.EPOLLERR != 0 {
-			n.drainErrors()
+			n.ready |= 1 << markErrors
 		}
 		if e.Events&unix.EPOLLIN != 0 && e.Fd != markWake {
 			n.ready |= 1 << e.Fd

@@ -3,6 +3,7 @@ package udp
 import (
 	"errors"
 	"net"
+	"sync"
 	"testing"
 	"time"
 
@@ -95,5 +96,85 @@ func TestCloseWhileWaiting(t *testing.T) {
 			t.Errorf("Send: %v", err)
 		}
 		m.Wake() // must not hurt
+	})
+}
+
+// TestLeftCore: what came for the core before it was left does not end every wait.
+func TestLeftCore(t *testing.T) {
+	cfg := Config{Group: group()}
+	a, b := open(t, cfg), open(t, cfg)
+	if !a.Core().IsValid() {
+		t.Skip("there is no second group")
+	}
+	if err := a.SetCore(true); err != nil {
+		t.Fatal(err)
+	}
+	b.send(b.Core(), []byte("x"), 1)
+	b.flush()
+	if err := a.Wait(patience); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.SetCore(false); err != nil {
+		t.Fatal(err)
+	}
+	began := time.Now()
+	for range 3 { // the first, and one for no reason, may return early
+		pkts := make([]wire.Packet, 1)
+		k, err := a.Receive(pkts)
+		if err == nil {
+			err = a.Wait(20 * time.Millisecond)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if k > 0 {
+			pkts[0].Buf.Drop()
+		}
+	}
+	if d := time.Since(began); d < 20*time.Millisecond {
+		t.Errorf("three waits of 20 ms took %v", d)
+	}
+}
+
+// TestSendWhileWaiting: a downcall may send while the loop waits. Answers that
+// nobody listens come to the waiting one.
+func TestSendWhileWaiting(t *testing.T) {
+	modes(t, func(t *testing.T, cfg Config) {
+		cfg.Group = group()
+		m := open(t, cfg)
+		gone, err := net.ListenUDP("udp4", &net.UDPAddr{IP: net.IPv4(127, 0, 0, 1)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		dead := gone.LocalAddr().(*net.UDPAddr).AddrPort()
+		_ = gone.Close()
+		var mu sync.Mutex
+		ended := make(chan bool)
+		go func() {
+			defer close(ended)
+			for m.Wait(patience) == nil {
+				mu.Lock()
+				_, err := m.Receive(make([]wire.Packet, 1))
+				m.Unreachable()
+				mu.Unlock()
+				if err != nil {
+					return
+				}
+			}
+		}()
+		for i := range 200 {
+			mu.Lock()
+			m.send(dead, []byte("x"), 1)
+			m.flush()
+			_ = m.Stats()
+			if err := m.SetCore(i%2 == 0); err != nil {
+				t.Error(err)
+			}
+			mu.Unlock()
+		}
+		mu.Lock()
+		_ = m.Close()
+		mu.Unlock()
+		<-ended
 	})
 }
