@@ -200,7 +200,7 @@ func viewMutants() []mutant {
 					return m.To != stack.Core || n%20 != 10
 				}}
 			}},
-		{name: "do not wait for the core", within: 40, around: "weave", props: "O1 D5",
+		{name: "do not wait for the core", within: 200, around: "weave", props: "O1 D5",
 			make: func(p *stack.Port) hook {
 				return hook{event: func(e *stack.Event) bool {
 					if m, ok := (*e).(stack.Marked); ok {
