@@ -21,6 +21,7 @@ import (
 var (
 	rndSeeds = flag.Int("clsv.seeds", 60, "number of random runs of each kind")
 	rndStart = flag.Int("clsv.start", 0, "the first of them")
+	rndSteps = flag.Int("clsv.steps", 0, "steps of each run; 0: some 200")
 	rndSeed  = flag.Int("clsv.seed", -1, "the only random run, if not negative")
 	rndTrace = flag.String("clsv.trace", "", "file for what the network does in it")
 )
@@ -46,12 +47,20 @@ func seeds(t *testing.T, kind string, f func(t *testing.T, seed uint64)) {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			defer func() {
 				if t.Failed() {
-					t.Logf("repeat: go test ./clsv -run '^Test%s$' -clsv.seed %d -v", kind, seed)
+					t.Logf("repeat: go test ./clsv -run '^Test%s$' -clsv.seed %d -clsv.steps %d -v",
+						kind, seed, *rndSteps)
 				}
 			}()
 			f(t, seed)
 		})
 	})
+}
+
+func stepsOr(n int) int {
+	if *rndSteps > 0 {
+		return *rndSteps
+	}
+	return n
 }
 
 // each runs f for 0 to n-1, on all processors.
@@ -94,7 +103,7 @@ func regressions(t *testing.T, kind string) (found []uint64) {
 func TestRND1(t *testing.T) {
 	var sum steps
 	seeds(t, "RND1", func(t *testing.T, seed uint64) {
-		p := plan{seed: seed, servers: 4, clients: 3, steps: 250, total: seed%2 == 1,
+		p := plan{seed: seed, servers: 4, clients: 3, steps: stepsOr(250), total: seed%2 == 1,
 			exchange: seed%4 >= 2, lazy: seed%8 < 4, mixed: true}
 		p.run(t, &sum)
 	})
@@ -121,7 +130,7 @@ func TestRND3(t *testing.T) { replicas(t, "RND3", clsv.FreeXfer) }
 func replicas(t *testing.T, kind string, xfer clsv.Xfer) {
 	var sum steps
 	seeds(t, kind, func(t *testing.T, seed uint64) {
-		p := plan{seed: seed, servers: 4, clients: 2, steps: 200, total: seed%2 == 1,
+		p := plan{seed: seed, servers: 4, clients: 2, steps: stepsOr(200), total: seed%2 == 1,
 			exchange: seed%4 >= 2, xfer: xfer, equal: true}
 		p.run(t, &sum)
 	})
