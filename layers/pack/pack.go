@@ -84,8 +84,7 @@ func (l *layer) Up(m *stack.Msg) {
 	l.msg = stack.Msg{From: m.From, To: m.To, Seq: m.Seq, Buf: m.Buf}
 	if p.need > 0 {
 		n := min(p.need, len(b))
-		p.data = append(p.data, b[:n]...)
-		p.need -= n
+		p.add(b[:n])
 		b = b[n:]
 		if p.need > 0 {
 			return
@@ -105,8 +104,7 @@ func (l *layer) Up(m *stack.Msg) {
 		b = b[head:]
 		if size > len(b) {
 			l.begin(p, kind, size)
-			p.data = append(p.data, b...)
-			p.need -= len(b)
+			p.add(b)
 			return
 		}
 		l.msg.Kind, l.msg.Data = kind, b[:size:size] // a layer's own
@@ -164,6 +162,18 @@ func (l *layer) begin(p *parser, kind uint8, size int) {
 	p.buf = l.arena
 	p.data = l.arena.B[l.used : l.used : l.used+size]
 	l.used += size
+}
+
+// add takes some more of the message. Where so much has come that the claimed
+// length is to be believed there is room for all of it at once: to grow step by
+// step would copy what has come several times over, and the last time would hold
+// the member up for longer than others wait for it.
+func (p *parser) add(b []byte) {
+	if len(p.data)+len(b) > cap(p.data) {
+		p.data = append(make([]byte, 0, len(p.data)+p.need), p.data...)
+	}
+	p.data = append(p.data, b...)
+	p.need -= len(b)
 }
 
 func (l *layer) whole(p *parser, m *stack.Msg) {
