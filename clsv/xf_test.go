@@ -119,6 +119,7 @@ func xf07(t *testing.T) {
 		"view M=[K c X] -M=[A] S=[K] -S=[A] T=[X] C=[c] type=atomic xfer<-xfer")
 	l.mark()
 	l.ok(x.AskState(l.id("K"), []byte("p")))
+	l.run(ms)
 	l.expect("K", "ask X p")
 	l.ok(l.r["K"].m.SendState(l.id("X"), []byte("d")))
 	l.run(ms)
