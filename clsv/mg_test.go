@@ -335,12 +335,14 @@ func minorityVersion(t *testing.T) {
 	l.settle()
 	l.cast("c", "counts")
 	l.run(20 * ms)
+	l.soon(func() bool { return len(l.r["A"].got) == 1 && len(l.r["B"].got) == 1 })
 	l.b.partition([]string{"B"}, []string{"A", "c"})
 	l.until(func() bool { return len(b.m.View().Members) == 1 })
 	for range 50 {
 		l.cast("B", "does not")
 	}
 	l.run(20 * ms)
+	l.soon(func() bool { return len(l.r["B"].got) == 51 })
 	l.b.heal()
 	l.settle()
 	if d := b.degraded; len(d) != 1 || d[0].Version != 1 || d[0].Winner != 1 {
