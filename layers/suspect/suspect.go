@@ -16,7 +16,7 @@
 // less often that nobody hears more of them (see interval); each Probe a probe to
 // the next live rank, whose kernel answers with port unreachable if the process is
 // gone; members that have been silent for two thirds of what they may be are probed
-// with each heartbeat.
+// then too, in larger views with each heartbeat only.
 // When this member's own timer comes late by more than a quarter of Silence,
 // it was itself that stood still, and everybody gets as much more time. A member
 // that is probed, and is about to probe its own neighbour, does that at once, and
@@ -147,7 +147,7 @@ func (l *layer) neighbour() int {
 
 // judge suspects who has been silent for too long, and probes who soon will be.
 func (l *layer) judge(now stack.Time) {
-	beaten := l.beatAt == now.Add(l.beats)
+	ask := l.N() <= few || l.beatAt == now.Add(l.beats)
 	l.Ask(&l.heard)
 	for r, at := range l.heard.At {
 		if r == l.Me() || l.failed[r] {
@@ -157,7 +157,7 @@ func (l *layer) judge(now stack.Time) {
 		switch {
 		case silent >= may:
 			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("silent for %v", silent)})
-		case silent >= may*2/3 && beaten:
+		case silent >= may*2/3 && ask:
 			l.SendControl(r, wire.KindProbe, 1, nil)
 		}
 	}
