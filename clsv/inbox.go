@@ -20,11 +20,11 @@ type inbox struct {
 	next    int    // next of batch to run; used by Run
 	batchAt stack.Time
 	running bool
-	beating bool      // a heartbeat waits
-	failure error     // a panic; used by Run
-	one     item      // of a batch; used by Run
-	touched []int32   // streams; used by Done
-	current *wire.Buf // of the message of a callback; used by Run
+	beating bool    // a heartbeat waits
+	failure error   // a panic; used by Run
+	one     item    // of a batch; used by Run
+	touched []int32 // streams; used by Done
+	current *item   // the callback that runs, or ran last; used by Run
 }
 
 func (c *core) push(it item) { c.in = append(c.in, it) }
@@ -248,7 +248,7 @@ func (c *core) run(f func()) {
 // call runs one callback.
 func (c *core) call(it *item) {
 	ev := it.ev
-	if c.current = it.buf; it.isMessage() && c.hasten.Load() {
+	if c.current = it; it.isMessage() && c.hasten.Load() {
 		return
 	}
 	switch it.op {

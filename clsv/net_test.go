@@ -70,6 +70,25 @@ func (c *counter) Exit(err error) {
 	c.exit = err
 }
 
+// joinLo has a member join over the loopback interface; its handler finds it in
+// place before the first callback.
+func joinLo(ctx context.Context, t *testing.T, place **clsv.Member, o clsv.Options) *clsv.Member {
+	t.Helper()
+	o.Transport.Interface = "lo"
+	m, err := clsv.New(o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	*place = m
+	if err := m.Join(ctx); err != nil {
+		if strings.Contains(err.Error(), "udp") {
+			t.Skip(err)
+		}
+		t.Fatal(err)
+	}
+	return m
+}
+
 // TestNet runs a group over real sockets on the loopback interface.
 func TestNet(t *testing.T) {
 	group := fmt.Sprint("clsv-test-", time.Now().UnixNano())
@@ -82,19 +101,9 @@ func TestNet(t *testing.T) {
 	var hs []*counter
 	for i := range 3 {
 		h := &counter{}
-		m, err := clsv.New(clsv.Options{Role: clsv.Server, Xfer: clsv.ProtectedXfer, Handler: h,
-			GroupOptions: clsv.GroupOptions{Group: group, Name: fmt.Sprint("m", i),
-				Transport: clsv.Transport{Interface: "lo"}, Trace: rec}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		h.m = m
-		if err := m.Join(ctx); err != nil {
-			if strings.Contains(err.Error(), "udp") {
-				t.Skip(err)
-			}
-			t.Fatal(err)
-		}
+		m := joinLo(ctx, t, &h.m, clsv.Options{Role: clsv.Server, Xfer: clsv.ProtectedXfer,
+			Handler: h, GroupOptions: clsv.GroupOptions{Group: group,
+				Name: fmt.Sprint("m", i), Trace: rec}})
 		ms, hs = append(ms, m), append(hs, h)
 	}
 	wait(t, "normal servers", func() bool {

@@ -85,12 +85,19 @@ const retainLeast = wire.BufSize / 4
 // more, from anywhere: until then memory that others wait for may be bound.
 func (m *GroupMember) Retain(msg []byte) *Retained {
 	l := m.current()
-	if l == nil || len(msg) < retainLeast || l.core.current == nil {
+	if l == nil || len(msg) < retainLeast {
 		return &Retained{Data: bytes.Clone(msg)}
 	}
-	r := &Retained{Data: msg, buf: l.core.current, do: l.rt.Do}
-	r.do(func(*stack.Group) { r.buf.Keep() })
-	return r
+	switch it := l.core.current; {
+	case it == nil || !it.isMessage():
+		return &Retained{Data: bytes.Clone(msg)}
+	case it.buf == nil: // memory that nobody uses again
+		return &Retained{Data: msg}
+	default:
+		r := &Retained{Data: msg, buf: it.buf, do: l.rt.Do}
+		r.do(func(*stack.Group) { r.buf.Keep() })
+		return r
+	}
 }
 
 // Release gives a message back that was kept. Further calls do nothing.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -100,19 +99,8 @@ func TestCastFill(t *testing.T) {
 	var ks []*keeper
 	for i := range 2 {
 		k := &keeper{}
-		m, err := clsv.New(clsv.Options{Role: clsv.Server, Handler: k,
-			GroupOptions: clsv.GroupOptions{Group: group, Name: fmt.Sprint("m", i),
-				Transport: clsv.Transport{Interface: "lo"}}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		k.m = m
-		if err := m.Join(ctx); err != nil {
-			if strings.Contains(err.Error(), "udp") {
-				t.Skip(err)
-			}
-			t.Fatal(err)
-		}
+		m := joinLo(ctx, t, &k.m, clsv.Options{Role: clsv.Server, Handler: k,
+			GroupOptions: clsv.GroupOptions{Group: group, Name: fmt.Sprint("m", i)}})
 		ms, ks = append(ms, m), append(ks, k)
 	}
 	wait(t, "two servers", func() bool { return len(ms[0].View().Servers) == 2 })

@@ -59,7 +59,7 @@ func (l *layer) Down(m *stack.Msg) {
 	case m.Claimed:
 		l.Log().Commit(m.Kind, int(m.Seq))
 	default:
-		l.Log().Append(m.Kind, m.Head, m.Data)
+		l.Write(m.Kind, m.Head, m.Data)
 	}
 }
 
