@@ -29,7 +29,7 @@ func (g *Group) next(in *Install) {
 		g.counters.BlockedNanos += d
 	}
 	g.stopping, g.stopped = false, false
-	g.pushed = 0
+	g.pushed, g.allowed = 0, 0
 	g.cur = New(g, v, g.cfg.Layers)
 	g.app.View(g.epoch, v)
 	if g.state == leaving {

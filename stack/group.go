@@ -83,6 +83,7 @@ type Group struct {
 	pushed   uint64                  // last segment there was at the last Push
 	sends    bool                    // something was sent to one member since
 	more     bool                    // the caller is about to send more
+	allowed  int                     // bytes that may be cast without another look
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 	patience patience
 	viewAt   [2]Time // of the last views
@@ -209,7 +210,7 @@ func (g *Group) Told(s *Stack, e Event) {
 		}
 		g.app.Stop()
 	case Closing:
-		g.stopped = true // also if the application never answered
+		g.stopped, g.allowed = true, 0 // also if the application never answered
 	case Install:
 		g.install = &e
 	case Replaced:
@@ -261,7 +262,7 @@ func (g *Group) exit(err error) {
 	if g.state == out {
 		return
 	}
-	g.state = out
+	g.state, g.allowed = out, 0
 	g.cur.Retire()
 	g.app.Exit(err)
 }
@@ -284,7 +285,7 @@ func (g *Group) Settled() bool {
 
 // Close gives back all buffers. The group is of no use afterwards.
 func (g *Group) Close() {
-	g.state = out
+	g.state, g.allowed = out, 0
 	for _, e := range g.ended {
 		e.stack.Close()
 	}
@@ -309,7 +310,7 @@ func (g *Group) Epoch() uint64 { return g.epoch }
 // Advance sets the time and serves the deadlines that have come. Times must
 // not decrease.
 func (g *Group) Advance(now Time) {
-	g.now = max(now, g.now)
+	g.now, g.allowed = max(now, g.now), 0
 	for i := 0; i < len(g.ended); {
 		if e := &g.ended[i]; e.until <= g.now {
 			e.stack.Close()

@@ -7,7 +7,21 @@ import (
 
 // Cast multicasts a message, head and data together, to the current view. The
 // group copies; the caller keeps its memory. Kind is below FirstStackKind.
-func (g *Group) Cast(kind uint8, head, data []byte) error { return g.send(All, kind, head, data) }
+func (g *Group) Cast(kind uint8, head, data []byte) error {
+	n := len(head) + len(data)
+	if n+castCost > g.allowed {
+		return g.send(All, kind, head, data)
+	}
+	g.allowed -= n + castCost
+	g.counters.MessagesOut++
+	g.counters.MessageBytesOut += uint64(n)
+	g.cur.writer.Write(kind, head, data)
+	return nil
+}
+
+// castCost is what a small message takes in the send log beside its own bytes, with
+// its share of what segments cannot be filled with.
+const castCost = 8
 
 // CastCore multicasts a message to the core of the current view: in a view
 // without a core, to all. Any member may.
@@ -38,6 +52,7 @@ func (g *Group) send(to int, kind uint8, head, data []byte) error {
 	g.counters.MessageBytesOut += uint64(len(head) + len(data))
 	if to == All && g.cur.writer != nil {
 		g.cur.writer.Write(kind, head, data)
+		g.allowed = min(g.cfg.SendBuffer-g.cur.log.Unsent(), g.cfg.MaxMessage)
 		return nil
 	}
 	m := &g.msg // only what is used is written: this is done for each message
@@ -96,6 +111,7 @@ func (g *Group) Claim(n int) ([]byte, error) {
 			c.Claiming()
 		}
 	}
+	g.allowed = 0
 	return g.cur.log.Claim(n), nil
 }
 
@@ -125,7 +141,7 @@ func (g *Group) Unclaim() {
 // Stopped tells that the application has stopped sending, as it was asked.
 func (g *Group) Stopped() {
 	if g.stopping && !g.stopped {
-		g.stopped = true
+		g.stopped, g.allowed = true, 0
 		g.cur.Tell(Stopped{})
 		g.settle()
 	}

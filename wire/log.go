@@ -6,8 +6,8 @@ import "encoding/binary"
 // five bytes. A frame header is never split across segments.
 const frameMax = 1 + 5
 
-// Pad is the kind of a frame that fills the rest of its segment: there was no
-// room for the header of another.
+// Pad is the kind of a frame that takes the rest of its segment, in zeros: there
+// was no room for another.
 const Pad = 0xFF
 
 const never = -1 << 62 // a segment that has not been sent again
@@ -72,9 +72,11 @@ func (l *Log) begin(n int) {
 func (l *Log) room(n int) {
 	if l.fill > 0 && l.seg-l.fill < n {
 		// Segments of one length make long bursts.
-		for b := l.chunk.B[l.off:]; l.fill < l.seg; l.fill++ {
-			b[l.fill] = Pad
+		if b := l.chunk.B[l.off+l.fill : l.off+l.seg]; len(b) > 0 {
+			b[0] = Pad
+			clear(b[1:])
 		}
+		l.fill = l.seg
 		l.Seal()
 	}
 	if l.fill > 0 {

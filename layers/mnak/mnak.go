@@ -148,13 +148,12 @@ func (l *layer) segment(n int, d *stack.Datagram) {
 }
 
 func (l *layer) deliver(s *stream) {
-	for {
-		seq, buf, body, ok := s.win.Read(s.limit)
-		if !ok {
-			return
+	m := &l.msg // nobody above keeps it or writes to it
+	m.From, m.To = s.origin, s.to
+	for ok := true; ok; {
+		if m.Seq, m.Buf, m.Data, ok = s.win.Read(s.limit); ok {
+			l.PassUp(m)
 		}
-		l.msg = stack.Msg{From: s.origin, To: s.to, Seq: seq, Data: body, Buf: buf}
-		l.PassUp(&l.msg)
 	}
 }
 
@@ -308,13 +307,17 @@ func (l *layer) burst(k int, log *wire.Log) bool {
 	if l.N() > 1 {
 		l.Wire().Burst(to, b, seg)
 	}
+	if !l.Hears(l.Me() + k*l.N()) {
+		l.own[k] = last
+		return true
+	}
+	m := &l.msg
+	m.From, m.To, m.Buf = l.Me(), to, log.Holder(first)
 	for q := first; q <= last; q++ {
+		n := min(seg, len(b))
+		m.Seq, m.Data, b = q, b[wire.HeaderLen:n:n], b[n:]
 		l.own[k] = q
-		if l.Hears(l.Me() + k*l.N()) {
-			l.msg = stack.Msg{From: l.Me(), To: to, Seq: q,
-				Data: log.Segment(q)[wire.HeaderLen:], Buf: log.Holder(q)}
-			l.PassUp(&l.msg)
-		}
+		l.PassUp(m)
 	}
 	return true
 }

@@ -81,7 +81,7 @@ func (l *layer) Up(m *stack.Msg) {
 		return
 	}
 	b := m.Data
-	l.msg = stack.Msg{From: m.From, To: m.To, Seq: m.Seq, Buf: m.Buf}
+	l.msg.From, l.msg.To, l.msg.Seq, l.msg.Buf = m.From, m.To, m.Seq, m.Buf
 	if p.need > 0 {
 		n := min(p.need, len(b))
 		p.add(b[:n])
@@ -116,20 +116,28 @@ func (l *layer) Up(m *stack.Msg) {
 // batch passes up the messages of the application that b begins with, as far as
 // they are whole, and tells how long they are.
 func (l *layer) batch(b []byte) int {
-	end, count, bytes := 0, 0, 0
+	end, count, heads := 0, 0, 0
 	for end+1 < len(b) && b[end] < stack.FirstStackKind {
 		size, head := int(b[end+1]), 2 // in place for those that are the most
 		if size >= 0x80 {
 			_, size, head = wire.FrameHead(b[end:])
 		}
-		next := end + head + size
-		if head == 0 || next > len(b) || size > l.limit {
+		step := head + size
+		if head == 0 || step > len(b)-end || size > l.limit {
 			break
 		}
-		end = next
-		bytes += size
+		end += step
+		heads += head
 		count++
+		// Where the next one lies need not wait for its length if that is the same.
+		for head == 2 && step <= len(b)-end && int(b[end+1]) == size &&
+			b[end] < stack.FirstStackKind {
+			end += step
+			heads += 2
+			count++
+		}
 	}
+	bytes := end - heads
 	if count == 0 {
 		return 0
 	}

@@ -218,7 +218,11 @@ func (n *Node) Now() stack.Time { return stack.Time(time.Since(n.start)) }
 // loop's turn, or at once when it makes a full burst.
 func (n *Node) Do(f func(g *stack.Group)) {
 	came := n.Now()
-	n.mu.Lock()
+	now := came
+	if !n.mu.TryLock() {
+		n.mu.Lock()
+		now = n.Now()
+	}
 	defer n.mu.Unlock()
 	n.used = true
 	if n.failed {
@@ -226,7 +230,7 @@ func (n *Node) Do(f func(g *stack.Group)) {
 		return
 	}
 	defer n.guard()
-	n.group.Advance(n.Now())
+	n.group.Advance(now)
 	f(n.group)
 	n.depart(came)
 }
