@@ -40,7 +40,7 @@ func (c *core) Deliver(epoch uint64, m *stack.Msg) {
 	if m.Count > 0 {
 		c.batched(in, m)
 	} else {
-		c.single(in, m, m.Kind, m.Data)
+		c.single(in, m, m.Kind, m.Data, m.Seq)
 	}
 	if s.waiting == 0 {
 		c.group.Consumed(epoch, m.Stream, m.Seq)
@@ -48,8 +48,9 @@ func (c *core) Deliver(epoch uint64, m *stack.Msg) {
 }
 
 // single takes one message.
-func (c *core) single(in *intake, m *stack.Msg, kind uint8, data []byte) {
+func (c *core) single(in *intake, m *stack.Msg, kind uint8, data []byte, seq uint64) {
 	it := itemOf(m, data)
+	it.seq = seq
 	take := c.receive
 	if kind >= kindUser {
 		take = c.internal
@@ -95,6 +96,7 @@ func (c *core) batched(in *intake, m *stack.Msg) {
 		if n > 0 {
 			it := itemOf(m, run[:len(run)-before])
 			it.op, it.count = opBatch, int32(n)
+			it.seq = m.SeqAt(len(m.Data) - before)
 			c.enqueue(in, &it)
 		}
 		if !ok {
@@ -105,7 +107,7 @@ func (c *core) batched(in *intake, m *stack.Msg) {
 			f = run
 			continue
 		}
-		c.single(in, m, kind, data)
+		c.single(in, m, kind, data, m.SeqAt(len(m.Data)-len(f)))
 		run, n = f, 0
 	}
 }

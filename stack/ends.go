@@ -44,6 +44,7 @@ func (c *ceiling) Up(m *Msg) {
 		if c.msg.Kind, c.msg.Data, ok = f.Next(); !ok {
 			return
 		}
+		c.msg.Seq = m.SeqAt(len(m.Data) - len(f))
 		c.env.Deliver((*Stack)(c), &c.msg)
 	}
 }

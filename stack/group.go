@@ -79,7 +79,8 @@ type Group struct {
 	claimed  Msg
 	room     Room
 	waiting  []int                   // destinations for which a send would have blocked
-	in       Datagram                // the one that is being received
+	in       Datagram                // what is being received
+	heads    []byte                  // the headers of a run of datagrams
 	pushed   uint64                  // last segment there was at the last Push
 	sends    bool                    // something was sent to one member since
 	more     bool                    // the caller is about to send more

@@ -45,10 +45,13 @@ type Msg struct {
 	To   int // rank of its receiver, or All or Core
 	// Seq is the number of the segment in which the message ends: consuming
 	// the message consumes its stream up to there.
-	Seq  uint64
-	Head []byte // going down: bytes to put before Data
-	Data []byte
-	Buf  *wire.Buf
+	Seq uint64
+	// Part, if not 0, says that Data may be of several segments, Part bytes of each
+	// but the last, and from the first but for Skip bytes. See SeqAt.
+	Part, Skip int
+	Head       []byte // going down: bytes to put before Data
+	Data       []byte
+	Buf        *wire.Buf
 	// Stream numbers the streams that the application consumes: see StreamOf.
 	// Only of messages that are handed to it.
 	Stream int
@@ -56,8 +59,17 @@ type Msg struct {
 	Claimed bool
 	// Count, if not 0, says that this is a batch on its way up: Data is so many
 	// messages of the application as frames (wire.Frames), of Bytes bytes in all,
-	// and Kind is 0.
+	// Kind is 0, and Seq is that of the last.
 	Count, Bytes int
+}
+
+// SeqAt is the number of the segment in which the first end bytes of Data end.
+func (m *Msg) SeqAt(end int) uint64 {
+	if m.Part == 0 {
+		return m.Seq
+	}
+	last := max(m.Skip+len(m.Data)-1, 0) / m.Part
+	return m.Seq - uint64(last-max(m.Skip+end-1, 0)/m.Part)
 }
 
 // Messages is how many messages it stands for.
@@ -66,12 +78,23 @@ func (m *Msg) Messages() int { return max(m.Count, 1) }
 // Multicast reports whether it is for more than one member by nature.
 func (m *Msg) Multicast() bool { return m.To < 0 }
 
-// Datagram is one datagram of this view for the layer that speaks its kind.
+// Datagram is one datagram of this view for the layer that speaks its kind, or of
+// those kinds that have segments a run of them: each is the next of the stream, and
+// the header that of the first.
 type Datagram struct {
 	wire.Header
 	From netip.AddrPort
-	Body []byte // borrowed, in Buf
+	Body []byte // borrowed, in Buf; of all datagrams, one after the other
+	Part int    // length of the body of each datagram but the last; 0: there is one
 	Buf  *wire.Buf
+}
+
+// Last is the number of the last segment.
+func (d *Datagram) Last() uint64 {
+	if d.Part == 0 {
+		return d.Seq
+	}
+	return d.Seq + uint64(max(len(d.Body)-1, 0)/d.Part)
 }
 
 // Layer is one protocol for the life of one view.
@@ -144,6 +167,9 @@ type Maker struct {
 	Kinds []wire.Kind // datagrams that it speaks
 	// Answers is the queries that an Answerer answers; of an empty list, all.
 	Answers []Query
+	// Counts says that the layer counts messages and needs the counts to be the same
+	// at all members: a batch must end with a segment.
+	Counts bool
 	// New makes the layer of a view, or returns nil if the view needs none.
 	New func(p *Port) Layer
 }
@@ -240,6 +266,9 @@ func (p *Port) Streams() int { return p.stack.view.Streams() }
 func (p *Port) Hears(stream int) bool {
 	return stream < p.N() || p.stack.view.InCore(p.stack.view.Rank)
 }
+
+// Counted reports whether a layer of the stack counts messages.
+func (p *Port) Counted() bool { return p.stack.counted }
 
 // Wire is the lowest layer.
 func (p *Port) Wire() Wire { return p.stack.wire }

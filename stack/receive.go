@@ -7,29 +7,67 @@ import (
 	"maestro/wire"
 )
 
-// Receive takes what the network gave. The group keeps what it needs; the
-// caller drops its own reference to p.Buf afterwards. Whatever is not for this
-// group, or not in a form that a member sends, is dropped and counted.
+// Receive takes what the network gave. The group keeps what it needs, and moves
+// about what lies in p.Data; the caller drops its own reference to p.Buf afterwards.
+// Whatever is not for this group, or not in a form that a member sends, is dropped
+// and counted.
 func (g *Group) Receive(p *wire.Packet) {
 	if p.From == g.cfg.Addr || p.Seg <= 0 {
 		return
 	}
+	if p.Seg <= wire.HeaderLen && len(p.Data) > p.Seg {
+		g.counters.Malformed++ // or without anything in them
+		return
+	}
+	g.in = Datagram{From: p.From, Buf: p.Buf}
+	if len(p.Data) > p.Seg {
+		g.receiveRun(p)
+	} else {
+		g.receive(p.Data)
+	}
+}
+
+// receive takes one datagram.
+func (g *Group) receive(b []byte) {
 	d := &g.in
-	*d = Datagram{From: p.From, Buf: p.Buf}
-	for b := p.Data; len(b) > 0; {
-		n := min(p.Seg, len(b))
+	switch {
+	case g.cur == nil || g.state == out && len(g.ended) == 0:
+	case !d.Parse(b):
+		g.counters.Malformed++
+	default:
+		d.Body = b[wire.HeaderLen:]
+		g.counters.PacketsIn[d.Kind]++
+		g.counters.BytesIn[d.Kind] += uint64(len(b))
+		g.dispatch(d)
+	}
+}
+
+// receiveRun takes several datagrams. Segments that follow each other in their stream
+// stay together, and what they carry closes up.
+func (g *Group) receiveRun(p *wire.Packet) {
+	d := &g.in
+	if last := len(p.Data) % p.Seg; last > 0 && last < wire.HeaderLen {
+		g.counters.Malformed++
+	}
+	r := wire.Split(p.Data, p.Seg, g.heads[:0])
+	g.heads = r.Heads
+	for i := 0; i < r.Len(); i++ {
 		if g.cur == nil || g.state == out && len(g.ended) == 0 {
 			return
 		}
-		if !d.Parse(b[:n]) {
+		if !d.Parse(r.Head(i)) {
 			g.counters.Malformed++
-		} else {
-			d.Body = b[wire.HeaderLen:n]
-			g.counters.PacketsIn[d.Kind]++
-			g.counters.BytesIn[d.Kind] += uint64(n)
-			g.dispatch(d)
+			continue
 		}
-		b = b[n:]
+		first, n := i, 1
+		if d.Kind.Segments() {
+			n += r.Follow(i)
+			i += n - 1
+		}
+		d.Body, d.Part = r.Bodies(first, first+n), r.Part
+		g.counters.PacketsIn[d.Kind] += uint64(n)
+		g.counters.BytesIn[d.Kind] += uint64(n*wire.HeaderLen + len(d.Body))
+		g.dispatch(d)
 	}
 }
 

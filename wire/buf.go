@@ -41,9 +41,18 @@ type Pool struct {
 	// shows as corrupt data in tests.
 	Poison bool
 
-	free []*Buf
-	live int
-	made int
+	free  []*Buf
+	live  int
+	made  int
+	stage []byte
+}
+
+// scratch is room for one burst, empty; there is one for all of the pool's users.
+func (p *Pool) scratch() []byte {
+	if p.stage == nil {
+		p.stage = make([]byte, 0, BufSize)
+	}
+	return p.stage
 }
 
 // maxFree bounds what an idle pool keeps: 64 MiB.

@@ -118,7 +118,7 @@ func FuzzWindow(f *testing.F) {
 			var err error
 			switch program[0] % 5 {
 			case 0:
-				err = m.insert(max(seq, 1))
+				err = m.insert(max(seq, 1), 1+int(program[0])/5%4, 5)
 			case 1:
 				err = m.saw(seq)
 			case 2:

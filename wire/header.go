@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // Version is the version of the wire protocol. Datagrams of another version
 // are dropped and counted.
-const Version = 2
+const Version = 3
 
 // Magic is the first byte of every datagram.
 const Magic = 0x4D
@@ -56,6 +56,10 @@ var kindNames = [KindCount]string{
 	"sendmark", "heartbeat", "probe", "suspect", "leave", "block", "flushok", "decision",
 	"decided", "presence", "merge", "mergedeny", "query", "excluded",
 }
+
+// Segments reports whether datagrams of the kind are the segments of one stream, in
+// the order of Seq.
+func (k Kind) Segments() bool { return k == KindCast || k == KindCore || k == KindSend }
 
 // String is the kind's name as it appears in traces and metrics.
 func (k Kind) String() string {

@@ -2,17 +2,9 @@ package wire
 
 import "encoding/binary"
 
-// frameMax is the longest frame header: one byte of kind, a length of up to
-// five bytes. A frame header is never split across segments.
-const frameMax = 1 + 5
-
-// Pad is the kind of a frame that takes the rest of its segment, in zeros: there
-// was no room for another.
-const Pad = 0xFF
-
 const never = -1 << 62 // a segment that has not been sent again
 
-// segment is where one sealed segment lies.
+// segment is where the body of one sealed segment lies.
 type segment struct {
 	buf *Buf
 	off int32
@@ -22,91 +14,82 @@ type segment struct {
 }
 
 // Log is the send log of one stream: messages are written into it once, framed
-// and packed into segments with their headers, and it is what is transmitted
-// from, what a NAK is answered from, and what stability frees.
+// and packed into segments, and it is what is transmitted from, what a NAK is
+// answered from, and what stability frees.
 //
 //	 first        sent      next
 //	   |            |         |
 //	---+------------+---------+- - - -
 //	freed  unstable   unsent   open segment
 //
-// Segments lie one after the other in pooled buffers, so that a run of them is
-// contiguous memory and leaves by one GSO send. Finding a segment costs a ring
-// index; a message costs its copy.
+// Segments lie one after the other in pooled buffers, without their headers, which
+// are made when they leave. So a buffer is a piece of the stream, in which messages
+// lie whole, and a run of segments leaves by one GSO send. Finding a segment costs a
+// ring index; a message costs its copy.
 type Log struct {
 	pool  *Pool
-	hdr   Header // of every segment but for Seq and Low
-	seg   int    // length of a full segment, header included
-	first uint64 // oldest segment kept
-	next  uint64 // the open segment
-	sent  uint64 // last segment transmitted
+	head  [HeaderLen]byte // of segments, but for Seq and Low
+	part  int             // length of a full segment's body
+	first uint64          // oldest segment kept
+	next  uint64          // the open segment
+	sent  uint64          // last segment transmitted
 	ring  []segment
 	chunk *Buf // holds the open segment
-	off   int  // where in chunk it begins
-	fill  int  // its length so far, header included; 0: nothing in it
+	limit int  // how much of chunk is used; 0 without one
+	off   int  // where in chunk the open segment begins
+	fill  int  // its length so far, at most part
 	bytes int  // sealed and not freed
 
 	claimed int    // length of the claim, -1 if none
-	scratch []byte // a claim that does not fit the open segment
+	place   int    // where in chunk its frame begins, -1 if it is in scratch
+	scratch []byte // a claim that fits no buffer
 }
 
 // NewLog makes an empty log whose segments carry hdr's kind, sender and
 // connection. seg is the length of a full segment in bytes, header included.
 func NewLog(pool *Pool, hdr Header, seg int) *Log {
-	return &Log{pool: pool, hdr: hdr, seg: seg, first: 1, next: 1, claimed: -1,
+	l := &Log{pool: pool, part: seg - HeaderLen, first: 1, next: 1, claimed: -1,
 		ring: make([]segment, 16)}
+	hdr.Seq, hdr.Low = 0, 0
+	hdr.Put(l.head[:])
+	return l
 }
 
-// begin makes the open segment ready for the beginning of a message of n bytes.
-// None is split for the sake of a segment's last bytes: to put it together again
-// costs more than they do.
-func (l *Log) begin(n int) {
-	least := frameMax
-	if 1+uvarintLen(uint64(n))+n > l.seg-l.fill {
-		least = max(least, l.seg/16)
-	}
-	l.room(least)
-}
-
-// room makes the open segment ready for at least n more bytes.
-func (l *Log) room(n int) {
-	if l.fill > 0 && l.seg-l.fill < n {
-		// Segments of one length make long bursts.
-		if b := l.chunk.B[l.off+l.fill : l.off+l.seg]; len(b) > 0 {
-			b[0] = Pad
-			clear(b[1:])
-		}
-		l.fill = l.seg
-		l.Seal()
-	}
-	if l.fill > 0 {
-		return
-	}
-	if l.chunk != nil && l.off+l.seg > len(l.chunk.B) {
+// turn goes on to another buffer.
+func (l *Log) turn() {
+	l.Seal()
+	if l.chunk != nil {
 		l.chunk.Drop()
-		l.chunk = nil
 	}
-	if l.chunk == nil {
-		l.chunk, l.off = l.pool.Get(), 0
-	}
-	l.fill = HeaderLen
+	l.chunk, l.off = l.pool.Get(), 0
+	l.limit = l.capacity()
 }
 
-// frame starts a message of n bytes and returns with the open segment ready for
-// its first byte.
-func (l *Log) frame(kind uint8, n int) {
-	l.begin(n)
-	b := l.chunk.B[l.off+l.fill:]
-	b[0] = kind
-	l.fill += 1 + binary.PutUvarint(b[1:], uint64(n))
+// capacity is how much of a buffer is used: as many full segments as make a burst.
+func (l *Log) capacity() int {
+	n := min(maxBurstBytes/(HeaderLen+l.part), maxBurstSegs)
+	return min(max(n, 1)*l.part, BufSize)
 }
 
 func (l *Log) write(data []byte) {
 	for len(data) > 0 {
-		l.room(1)
-		n := copy(l.chunk.B[l.off+l.fill:l.off+l.seg], data)
-		l.fill += n
+		end := l.off + l.fill
+		if end == l.limit || l.fill == 0 && l.off+l.part > l.limit {
+			l.turn()
+			continue
+		}
+		n := copy(l.chunk.B[end:l.limit], data)
+		l.grew(n)
 		data = data[n:]
+	}
+}
+
+// grew notes that n bytes have been written behind the open segment's, and closes
+// segments that are full while there is more.
+func (l *Log) grew(n int) {
+	l.fill += n
+	for l.fill > l.part {
+		l.seal(l.part)
 	}
 }
 
@@ -114,19 +97,23 @@ func (l *Log) write(data []byte) {
 // the number of the segment in which it ends. The log copies; the caller keeps
 // its memory.
 func (l *Log) Append(kind uint8, head, data []byte) uint64 {
-	if n := len(head) + len(data); n < 0x80 && l.fill > 0 && l.fill+2+n <= l.seg {
+	n := len(head) + len(data)
+	if at := l.off + l.fill; n < 0x80 && at+2+n <= l.limit {
 		// The common case: a small message with room for it.
-		at := l.off + l.fill
 		b := l.chunk.B[at : at+2+n]
 		b[0], b[1] = kind, byte(n)
 		if b = b[2:]; len(head) > 0 {
 			b = b[copy(b, head):]
 		}
 		copy(b, data)
-		l.fill += 2 + n
+		if l.fill += 2 + n; l.fill > l.part {
+			l.grew(0)
+		}
 		return l.next
 	}
-	l.frame(kind, len(head)+len(data))
+	var frame [FrameHeadMax]byte
+	frame[0] = kind
+	l.write(frame[:1+binary.PutUvarint(frame[1:], uint64(n))])
 	l.write(head)
 	l.write(data)
 	return l.next
@@ -135,18 +122,21 @@ func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 // Claim returns room for a message of n bytes, to be filled in by the caller
 // and sent by Commit. There is one claim at a time, and nothing else may be
 // appended before it is committed or taken back with Unclaim. The room is in
-// the log itself where the message fits the open segment.
+// the log itself where the message fits a buffer.
 func (l *Log) Claim(n int) []byte {
-	l.begin(n)
-	l.claimed = n
-	at := l.fill + 1 + uvarintLen(uint64(n))
-	if at+n <= l.seg {
-		return l.chunk.B[l.off+at : l.off+at+n : l.off+at+n]
+	l.claimed, l.place = n, -1
+	size := 1 + uvarintLen(uint64(n)) + n
+	if size > l.capacity() {
+		if cap(l.scratch) < n {
+			l.scratch = make([]byte, n)
+		}
+		return l.scratch[:n]
 	}
-	if cap(l.scratch) < n {
-		l.scratch = make([]byte, n)
+	if l.off+l.fill+size > l.limit {
+		l.turn()
 	}
-	return l.scratch[:n]
+	l.place = l.off + l.fill
+	return l.chunk.B[l.place+size-n : l.place+size : l.place+size]
 }
 
 // Unclaim gives a claim back unsent.
@@ -157,20 +147,18 @@ func (l *Log) Unclaim() { l.claimed = -1 }
 func (l *Log) Commit(kind uint8, n int) uint64 {
 	c := l.claimed
 	l.claimed = -1
-	l.begin(c)
-	at := l.fill + 1 + uvarintLen(uint64(c))
-	if at+c > l.seg {
+	if l.place < 0 {
 		return l.Append(kind, nil, l.scratch[:n])
 	}
-	if uvarintLen(uint64(n)) == uvarintLen(uint64(c)) {
-		l.frame(kind, n)
-		l.fill += n
-		return l.next
+	b := l.chunk.B[l.place:]
+	was, head := 1+uvarintLen(uint64(c)), 1+uvarintLen(uint64(n))
+	if head != was { // a shorter length moves the message
+		copy(b[head:], b[was:was+n])
 	}
-	// A shorter length would move the message: write it anew.
-	body := append(l.scratch[:0], l.chunk.B[l.off+at:l.off+at+n]...)
-	l.scratch = body[:cap(body)]
-	return l.Append(kind, nil, body)
+	b[0] = kind
+	binary.PutUvarint(b[1:], uint64(n))
+	l.grew(head + n)
+	return l.next
 }
 
 // Claimed reports whether a claim is open.
@@ -187,21 +175,22 @@ func uvarintLen(v uint64) int {
 
 // Seal closes the open segment, if there is anything in it.
 func (l *Log) Seal() {
-	if l.fill <= HeaderLen {
-		l.fill = 0 // an empty claim
-		return
+	if l.fill > 0 {
+		l.seal(l.fill)
 	}
+}
+
+// seal closes the open segment with its first n bytes; what follows them is the
+// next one's.
+func (l *Log) seal(n int) {
 	if l.next-l.first >= uint64(len(l.ring)) {
 		l.grow()
 	}
-	h := l.hdr
-	h.Seq = l.next
-	h.Put(l.chunk.B[l.off:])
 	l.chunk.Keep()
-	*l.at(l.next) = segment{buf: l.chunk, off: int32(l.off), len: int32(l.fill), at: never}
-	l.bytes += l.fill
-	l.off += l.fill
-	l.fill = 0
+	*l.at(l.next) = segment{buf: l.chunk, off: int32(l.off), len: int32(n), at: never}
+	l.bytes += n
+	l.off += n
+	l.fill -= n
 	l.next++
 }
 
@@ -223,45 +212,63 @@ const (
 
 // Burst returns the next run of sealed unsent segments up to number limit as
 // one piece of memory, each of seg bytes but the last, which may be shorter,
-// and marks them sent. It stamps the stability mark low into their headers.
-// first and last are their numbers; b is nil when there is nothing to send.
+// and marks them sent. Their headers carry the stability mark low. first and last are
+// their numbers; b is nil when there is nothing to send. It is good until the next
+// Burst of a log of the same pool.
 func (l *Log) Burst(limit, low uint64) (b []byte, seg int, first, last uint64) {
 	first = l.sent + 1
 	if first >= l.next || first > limit {
 		return nil, 0, 0, 0
 	}
 	s := l.at(first)
-	start, end := s.off, s.off
-	seg = int(s.len)
+	end := s.off
+	b = l.pool.scratch()
 	for q := first; q < l.next && q <= limit && q-first < maxBurstSegs; q++ {
 		t := l.at(q)
-		apart := t.buf != s.buf || t.off != end || int(t.len) > seg
-		if apart || int(end-start)+int(t.len) > maxBurstBytes {
+		apart := t.buf != s.buf || t.off != end || t.len > s.len
+		if apart || len(b)+HeaderLen+int(t.len) > maxBurstBytes && last > 0 {
 			break
 		}
-		binary.LittleEndian.PutUint16(t.buf.B[t.off+6:], uint16(min(q-min(low, q), 65535)))
+		// Copied once more, but from cache to cache, which costs less than to have the
+		// kernel gather headers and bodies.
+		b = append(l.header(b, q, low), t.buf.B[t.off:t.off+t.len]...)
 		end += t.len
 		last = q
-		if int(t.len) < seg {
+		if t.len < s.len {
 			break
 		}
 	}
 	l.sent = last
-	return s.buf.B[start:end], seg, first, last
+	return b, HeaderLen + int(s.len), first, last
 }
 
-// Segment returns the whole datagram of a sealed segment that has not been
-// freed, or nil. It is borrowed until the segment is freed.
-func (l *Log) Segment(seq uint64) []byte {
+// header appends a segment's header.
+func (l *Log) header(b []byte, seq, low uint64) []byte {
+	b = append(b, l.head[:]...)
+	h := b[len(b)-HeaderLen:]
+	binary.LittleEndian.PutUint16(h[6:], uint16(min(seq-min(low, seq), 65535)))
+	binary.LittleEndian.PutUint64(h[16:], seq)
+	return b
+}
+
+// Run returns the bodies of segments that left in one burst, one after the other,
+// part bytes each but the last, and the buffer that they lie in. They are borrowed
+// until the segments are freed.
+func (l *Log) Run(first, last uint64) (run []byte, part int, buf *Buf) {
+	s, t := l.at(first), l.at(last)
+	end := t.off + t.len
+	return s.buf.B[s.off:end:end], int(s.len), s.buf
+}
+
+// Body returns the body of a sealed segment that has not been freed, or nil. It is
+// borrowed until the segment is freed.
+func (l *Log) Body(seq uint64) []byte {
 	if seq < l.first || seq >= l.next {
 		return nil
 	}
 	s := l.at(seq)
 	return s.buf.B[s.off : s.off+s.len]
 }
-
-// Holder returns the buffer that a segment lies in, for those who keep it.
-func (l *Log) Holder(seq uint64) *Buf { return l.at(seq).buf }
 
 // Again tells how to send a segment again to who, who asks for it at time now:
 // not when that was done less than gap ago (times in nanoseconds), to all when
@@ -297,7 +304,7 @@ func (l *Log) Close() {
 	l.Free(l.sent)
 	if l.chunk != nil {
 		l.chunk.Drop()
-		l.chunk = nil
+		l.chunk, l.off, l.limit = nil, 0, 0
 	}
 }
 
@@ -307,7 +314,7 @@ func (l *Log) First() uint64 { return l.first }
 // Open is the number of the segment in which the last message ends, sealed or
 // not, 0 if there is none.
 func (l *Log) Open() uint64 {
-	if l.fill > HeaderLen {
+	if l.fill > 0 {
 		return l.next
 	}
 	return l.next - 1
@@ -320,17 +327,17 @@ func (l *Log) Last() uint64 { return l.next - 1 }
 func (l *Log) Sent() uint64 { return l.sent }
 
 // Pending reports whether anything waits to be transmitted.
-func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > HeaderLen }
+func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > 0 }
 
 // Whole reports whether a whole buffer's worth of segments, the longest burst,
 // is ready to be transmitted while the next one is being filled.
 func (l *Log) Whole() bool { return l.sent+1 < l.next && l.at(l.sent+1).buf != l.chunk }
 
-// Bytes is what the log holds, sent or not.
+// Bytes is what the log holds, sent or not, without headers.
 func (l *Log) Bytes() int { return l.bytes + l.fill }
 
 // Unsent is the number of sealed bytes that wait to be transmitted, at most.
-func (l *Log) Unsent() int { return int(l.next-1-l.sent)*l.seg + l.fill }
+func (l *Log) Unsent() int { return int(l.next-1-l.sent)*l.part + l.fill }
 
 // SegmentSize is the length of a full segment, header included.
-func (l *Log) SegmentSize() int { return l.seg }
+func (l *Log) SegmentSize() int { return HeaderLen + l.part }

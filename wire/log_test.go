@@ -20,12 +20,10 @@ type logModel struct {
 
 	stream []byte            // all frames
 	ends   map[int]uint64    // where each message ends in it, and in which segment, as told
-	kept   map[uint64][]byte // segments that were transmitted
+	kept   map[uint64][]byte // bodies of segments that were transmitted
 	at     int               // how much of stream has been transmitted
 	bounds map[uint64]int    // where in stream each transmitted segment ends
 	freed  uint64
-
-	unclaimed bool // a claim was taken back: that may leave an empty segment
 }
 
 const logConn, logSender = 0x1122334455667788, 7
@@ -63,7 +61,7 @@ func (m *logModel) data(n int) []byte {
 func (m *logModel) Append(t *rapid.T) {
 	data := m.data(m.size(t, "length"))
 	head := rapid.IntRange(0, len(data)).Draw(t, "head")
-	kind := rapid.Uint8Range(0, wire.Pad-1).Draw(t, "kind")
+	kind := rapid.Uint8().Draw(t, "kind")
 	m.frame(kind, data, m.log.Append(kind, data[:head], data[head:]))
 }
 
@@ -74,7 +72,6 @@ func (m *logModel) Claim(t *rapid.T) {
 	}
 	if rapid.IntRange(0, 4).Draw(t, "unclaim") == 0 {
 		m.log.Unclaim()
-		m.unclaimed = true
 		return
 	}
 	n := rapid.IntRange(0, len(room)).Draw(t, "commit")
@@ -100,28 +97,31 @@ func (m *logModel) Burst(t *rapid.T) {
 	switch {
 	case first != sent+1 || last > limit || last != m.log.Sent() || last > m.log.Last():
 		t.Fatalf("burst %d-%d of limit %d after %d", first, last, limit, sent)
-	case n > 64 || len(b) > 65000 || len(b) > n*seg || len(b) <= (n-1)*seg:
+	case n > 64 || len(b) > 65000:
 		t.Fatalf("%d segments of %d in %d bytes", n, seg, len(b))
 	}
+	m.run(b, seg, first, last, low)
+}
+
+// run checks datagrams that leave.
+func (m *logModel) run(b []byte, seg int, first, last, low uint64) {
+	n := int(last - first + 1)
+	if len(b) > n*seg || len(b) <= (n-1)*seg {
+		m.t.Fatalf("%d segments of %d in %d bytes", n, seg, len(b))
+	}
+	all := bytes.Clone(b)
 	for q := first; q <= last; q++ {
 		m.segment(q, b[:min(seg, len(b))], low)
 		b = b[min(seg, len(b)):]
 	}
-}
-
-// unpad cuts off what fills a segment after the end of a message.
-func (m *logModel) unpad(body []byte, full bool) []byte {
-	for k := 0; k <= max(5, m.seg/16) && k < len(body); k++ {
-		rest := body[:len(body)-k]
-		_, end := m.ends[m.at+len(rest)]
-		if k > 0 && !(full && end && body[len(rest)] == wire.Pad) {
-			continue
-		}
-		if bytes.HasPrefix(m.stream[m.at:], rest) {
-			return rest
-		}
+	r := wire.Split(all, seg, nil)
+	if f := r.Follow(0); r.Len() != n || f != n-1 {
+		m.t.Fatalf("%d of %d segments follow the first, of %d", f, r.Len(), n)
 	}
-	return body
+	run, part, _ := m.log.Run(first, last)
+	if !bytes.Equal(run, r.Body) || part != r.Part {
+		m.t.Fatalf("the run of %d to %d is not what was sent", first, last)
+	}
 }
 
 // segment checks a datagram that leaves.
@@ -132,13 +132,13 @@ func (m *logModel) segment(seq uint64, b []byte, low uint64) {
 		h.Conn != logConn || h.Sender != logSender || uint64(h.Low) != behind {
 		m.t.Fatalf("segment %d of %d bytes with header %+v", seq, len(b), h)
 	}
-	body := m.unpad(b[wire.HeaderLen:], len(b) == m.seg)
-	if !bytes.HasPrefix(m.stream[m.at:], body) || len(body) == 0 && !m.unclaimed {
+	body := b[wire.HeaderLen:]
+	if !bytes.HasPrefix(m.stream[m.at:], body) || len(body) == 0 {
 		m.t.Fatalf("segment %d is not what was written", seq)
 	}
 	m.at += len(body)
 	m.bounds[seq] = m.at
-	m.kept[seq] = bytes.Clone(b)
+	m.kept[seq] = bytes.Clone(body)
 }
 
 func (m *logModel) Free(t *rapid.T) {
@@ -152,17 +152,17 @@ func (m *logModel) Free(t *rapid.T) {
 
 // check holds the kept segments, the sums and the promises against the model.
 func (m *logModel) check(t *rapid.T) {
-	if m.log.Segment(m.freed) != nil || m.log.Segment(m.log.Last()+1) != nil {
+	if m.log.Body(m.freed) != nil || m.log.Body(m.log.Last()+1) != nil {
 		t.Fatal("a segment that is not there")
 	}
 	for q := m.freed + 1; q <= m.log.Sent(); q++ {
-		if !bytes.Equal(m.log.Segment(q), m.kept[q]) {
+		if !bytes.Equal(m.log.Body(q), m.kept[q]) {
 			t.Fatalf("segment %d has changed since it was sent", q)
 		}
 	}
 	bytes := 0
 	for q := m.freed + 1; q <= m.log.Last(); q++ {
-		bytes += len(m.log.Segment(q))
+		bytes += len(m.log.Body(q))
 	}
 	if got := m.log.Bytes(); got < bytes || got > bytes+m.seg {
 		t.Fatalf("%d bytes in segments, %d in all", bytes, got)
@@ -176,10 +176,7 @@ func (m *logModel) end(t *rapid.T) {
 	m.log.Seal()
 	for m.log.Pending() {
 		b, seg, first, last := m.log.Burst(1<<60, 0)
-		for q := first; q <= last; q++ {
-			m.segment(q, b[:min(seg, len(b))], 0)
-			b = b[min(seg, len(b)):]
-		}
+		m.run(b, seg, first, last, 0)
 	}
 	m.check(t)
 	for end, seq := range m.ends {

@@ -32,10 +32,26 @@ func NewWindow(limit int) *Window {
 
 func (w *Window) at(seq uint64) *slot { return &w.ring[seq&uint64(len(w.ring)-1)] }
 
-// Insert keeps a segment and reports whether it was new. It takes a reference
-// of its own. A segment that is already there, freed, or beyond the limit is
-// not kept.
-func (w *Window) Insert(seq uint64, buf *Buf, body []byte) bool {
+// Insert keeps the segments from number seq on whose bodies are run, part bytes each
+// but the last, and returns how many of them were new. It takes references of its
+// own. What is already there, freed, or beyond the limit is not kept.
+func (w *Window) Insert(seq uint64, buf *Buf, run []byte, part int) (kept int) {
+	for {
+		n := len(run)
+		if part > 0 {
+			n = min(part, n)
+		}
+		if w.insert(seq, buf, run[:n]) {
+			kept++
+		}
+		if run = run[n:]; len(run) == 0 {
+			return kept
+		}
+		seq++
+	}
+}
+
+func (w *Window) insert(seq uint64, buf *Buf, body []byte) bool {
 	if seq < w.next || seq-w.first >= w.limit {
 		return false
 	}
@@ -83,15 +99,30 @@ func (w *Window) Saw(seq uint64) bool {
 	return true
 }
 
-// Read returns the next segment in order, if it is there and its number is at
-// most limit, and moves on. It stays kept until it is freed.
-func (w *Window) Read(limit uint64) (seq uint64, buf *Buf, body []byte, ok bool) {
+// Read returns the next segments in order up to number limit, as far as they lie in
+// one piece of memory, and moves on; ok is false when there is none. Their bodies are
+// run, part bytes each but the last, which is number last. They stay kept until they
+// are freed.
+func (w *Window) Read(limit uint64) (last uint64, buf *Buf, run []byte, part int, ok bool) {
 	if w.read >= w.next || w.read > limit {
-		return 0, nil, nil, false
+		return 0, nil, nil, 0, false
 	}
 	s := w.at(w.read)
+	run, part = s.body, len(s.body)
+	for n := part; w.read+1 < w.next && w.read < limit && n == part; w.read++ {
+		t := w.at(w.read + 1)
+		if n = len(t.body); n > part || !follows(run, t.body) {
+			break
+		}
+		run = run[:len(run)+n]
+	}
 	w.read++
-	return w.read - 1, s.buf, s.body, true
+	return w.read - 1, s.buf, run, part, true
+}
+
+// follows reports whether b lies right behind a, in one piece with it.
+func follows(a, b []byte) bool {
+	return len(b) > 0 && cap(a)-len(a) >= len(b) && &a[:len(a)+1][len(a)] == &b[0]
 }
 
 // Get returns a segment that is held, or nil.

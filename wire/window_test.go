@@ -15,6 +15,9 @@ type windowModel struct {
 	win   *wire.Window
 	limit uint64
 	held  map[uint64]string
+	bufs  map[uint64]*wire.Buf
+	arena *wire.Buf // what runs are cut from, one after the other
+	used  int
 	first uint64 // oldest kept
 	read  uint64 // next to pass up
 	high  uint64
@@ -22,7 +25,7 @@ type windowModel struct {
 
 func newWindowModel(limit int) *windowModel {
 	m := &windowModel{win: wire.NewWindow(limit), limit: uint64(limit), held: map[uint64]string{},
-		first: 1, read: 1}
+		bufs: map[uint64]*wire.Buf{}, first: 1, read: 1}
 	m.pool.Poison = true
 	return m
 }
@@ -36,18 +39,42 @@ func (m *windowModel) next() uint64 {
 	return n
 }
 
-func (m *windowModel) insert(seq uint64) error {
-	want := seq >= m.next() && seq-m.first < m.limit && m.held[seq] == ""
-	buf := m.pool.Get()
-	body := buf.B[:copy(buf.B, fmt.Sprint("segment ", seq))]
-	got := m.win.Insert(seq, buf, body)
-	buf.Drop()
-	if want {
-		m.held[seq] = string(body)
-		m.high = max(m.high, seq)
+// room is n bytes of the arena.
+func (m *windowModel) room(n int) []byte {
+	if m.arena == nil || m.used+n > len(m.arena.B) {
+		m.dropArena()
+		m.arena, m.used = m.pool.Get(), 0
 	}
-	if got != want {
-		return fmt.Errorf("Insert(%d) = %v", seq, got)
+	m.used += n
+	return m.arena.B[m.used-n : m.used]
+}
+
+func (m *windowModel) dropArena() {
+	if m.arena != nil {
+		m.arena.Drop()
+	}
+	m.arena = nil
+}
+
+// insert inserts n segments of part bytes each, but the last of one less.
+func (m *windowModel) insert(seq uint64, n, part int) error {
+	run := m.room(n*part - 1)
+	kept := 0
+	for i := range n {
+		body := run[i*part : min((i+1)*part, len(run))]
+		q := seq + uint64(i)
+		for k := range body {
+			body[k] = byte(q*31) + byte(k*7)
+		}
+		if q >= m.next() && q-m.first < m.limit && m.held[q] == "" {
+			m.held[q] = string(body)
+			m.bufs[q] = m.arena
+			m.high = max(m.high, q)
+			kept++
+		}
+	}
+	if got := m.win.Insert(seq, m.arena, run, part); got != kept {
+		return fmt.Errorf("Insert(%d, %d) = %d, not %d", seq, n, got, kept)
 	}
 	return nil
 }
@@ -66,14 +93,23 @@ func (m *windowModel) saw(seq uint64) error {
 func (m *windowModel) readUpTo(limit uint64) error {
 	for {
 		want := m.read < m.next() && m.read <= limit
-		seq, buf, body, ok := m.win.Read(limit)
-		if ok != want || ok && (seq != m.read || string(body) != m.held[seq] || buf == nil) {
-			return fmt.Errorf("Read(%d) = %d %q %v, next is %d", limit, seq, body, ok, m.read)
+		last, buf, run, part, ok := m.win.Read(limit)
+		if ok != want || ok && (last < m.read || last > limit || last >= m.next() || buf == nil) {
+			return fmt.Errorf("Read(%d) = %d %v, next is %d", limit, last, ok, m.read)
 		}
 		if !ok {
 			return nil
 		}
-		m.read++
+		for ; m.read <= last; m.read++ {
+			n := min(part, len(run))
+			if string(run[:n]) != m.held[m.read] || buf != m.bufs[m.read] {
+				return fmt.Errorf("segment %d of a run to %d is %x", m.read, last, run[:n])
+			}
+			run = run[n:]
+		}
+		if len(run) > 0 {
+			return fmt.Errorf("%d bytes more than %d segments", len(run), last)
+		}
 	}
 }
 
@@ -81,6 +117,7 @@ func (m *windowModel) free(upto uint64) {
 	m.win.Free(upto)
 	for m.first <= upto && m.first < m.read {
 		delete(m.held, m.first)
+		delete(m.bufs, m.first)
 		m.first++
 	}
 }
@@ -121,14 +158,20 @@ func (m *windowModel) check(limit uint64) error {
 	if got, want := fmt.Sprint(w.Gaps(nil, limit)), fmt.Sprint(m.gaps(limit)); got != want {
 		return fmt.Errorf("gaps up to %d are %s, not %s", limit, want, got)
 	}
-	if n := m.pool.Live(); n != len(m.held) {
-		return fmt.Errorf("%d buffers for %d segments", n, len(m.held))
+	bufs := map[*wire.Buf]bool{m.arena: true}
+	for _, b := range m.bufs {
+		bufs[b] = true
+	}
+	delete(bufs, nil)
+	if n := m.pool.Live(); n != len(bufs) {
+		return fmt.Errorf("%d buffers, not %d", n, len(bufs))
 	}
 	return nil
 }
 
 func (m *windowModel) close() error {
 	m.win.Close()
+	m.dropArena()
 	if n := m.pool.Live(); n != 0 {
 		return fmt.Errorf("%d buffers left", n)
 	}
@@ -149,9 +192,17 @@ func TestWindow(t *testing.T) {
 				}
 			}
 		}
+		insert := func(t *rapid.T) {
+			n := rapid.IntRange(1, 12).Draw(t, "segments")
+			part := rapid.IntRange(2, 9).Draw(t, "part")
+			if err := m.insert(seq(t), n, part); err != nil {
+				t.Fatal(err)
+			}
+		}
 		t.Repeat(map[string]func(*rapid.T){
-			"insert": do(m.insert), "insert again": do(m.insert), "saw": do(m.saw),
-			"read": do(m.readUpTo), "": do(m.check),
+			"insert": insert, "insert again": insert, "saw": do(m.saw),
+			"new arena": func(*rapid.T) { m.dropArena() },
+			"read":      do(m.readUpTo), "": do(m.check),
 			"free": func(t *rapid.T) { m.free(seq(t)) },
 		})
 		if err := m.close(); err != nil {
@@ -169,11 +220,11 @@ func TestWindowAllocations(t *testing.T) {
 		for range 64 {
 			buf := pool.Get()
 			seq++
-			w.Insert(seq^1, buf, buf.B[:10]) // in pairs, the wrong way round
+			w.Insert(seq^1, buf, buf.B[:10], 10) // in pairs, the wrong way round
 			spans = w.Gaps(spans[:0], seq)
 			buf.Drop()
 			for {
-				if _, _, _, ok := w.Read(1 << 60); !ok {
+				if _, _, _, _, ok := w.Read(1 << 60); !ok {
 					break
 				}
 			}
@@ -181,7 +232,7 @@ func TestWindowAllocations(t *testing.T) {
 		w.Free(w.Passed())
 	}
 	buf := pool.Get()
-	w.Insert(1, buf, nil) // so that pairs begin at an even number
+	w.Insert(1, buf, nil, 0) // so that pairs begin at an even number
 	buf.Drop()
 	seq = 1
 	cycle()

@@ -125,20 +125,28 @@ func (l *layer) original(n int, d *stack.Datagram) {
 // segment takes one segment of a stream, and passes up what is in order now.
 func (l *layer) segment(n int, d *stack.Datagram) {
 	s := &l.streams[n]
-	if l.cut != nil && d.Seq > l.cut[n] {
-		return
-	}
 	if !l.Hears(n) {
 		l.Counters().NotForUs++
 		return
 	}
-	if !s.win.Insert(d.Seq, d.Buf, d.Body) {
-		if d.Seq > s.win.Received() {
-			l.Counters().Window++
-		} else {
-			l.Counters().Duplicates++
+	body, last := d.Body, d.Last()
+	if l.cut != nil && last > l.cut[n] {
+		if d.Seq > l.cut[n] {
+			return
 		}
-		return
+		last = l.cut[n]
+		body = body[:min(int(last-d.Seq+1)*d.Part, len(body))]
+	}
+	kept := s.win.Insert(d.Seq, d.Buf, body, d.Part)
+	if more := last - d.Seq + 1 - uint64(kept); more > 0 {
+		if last > s.win.Received() {
+			l.Counters().Window += more
+		} else {
+			l.Counters().Duplicates += more
+		}
+		if kept == 0 {
+			return
+		}
 	}
 	l.deliver(s)
 	if s.win.Open() {
@@ -151,7 +159,7 @@ func (l *layer) deliver(s *stream) {
 	m := &l.msg // nobody above keeps it or writes to it
 	m.From, m.To = s.origin, s.to
 	for ok := true; ok; {
-		if m.Seq, m.Buf, m.Data, ok = s.win.Read(s.limit); ok {
+		if m.Seq, m.Buf, m.Data, m.Part, ok = s.win.Read(s.limit); ok {
 			l.PassUp(m)
 		}
 	}
@@ -307,16 +315,11 @@ func (l *layer) burst(k int, log *wire.Log) bool {
 	if l.N() > 1 {
 		l.Wire().Burst(to, b, seg)
 	}
-	if !l.Hears(l.Me() + k*l.N()) {
-		l.own[k] = last
-		return true
-	}
-	m := &l.msg
-	m.From, m.To, m.Buf = l.Me(), to, log.Holder(first)
-	for q := first; q <= last; q++ {
-		n := min(seg, len(b))
-		m.Seq, m.Data, b = q, b[wire.HeaderLen:n:n], b[n:]
-		l.own[k] = q
+	l.own[k] = last
+	if l.Hears(l.Me() + k*l.N()) {
+		m := &l.msg
+		m.From, m.To, m.Seq = l.Me(), to, last
+		m.Data, m.Part, m.Buf = log.Run(first, last)
 		l.PassUp(m)
 	}
 	return true

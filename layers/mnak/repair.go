@@ -55,10 +55,7 @@ func (l *layer) body(stream int, log *wire.Log, seq uint64) []byte {
 	if seq > log.Sent() {
 		return nil
 	}
-	if b := log.Segment(seq); b != nil {
-		return b[wire.HeaderLen:]
-	}
-	return nil
+	return log.Body(seq)
 }
 
 // answer gathers repairs of one length into runs, so that they leave in bursts.

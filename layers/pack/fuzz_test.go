@@ -28,7 +28,8 @@ type env struct {
 type below struct{ *stack.Port }
 
 func (b *below) Receive(d *stack.Datagram) {
-	b.PassUp(&stack.Msg{From: int(d.Sender), To: stack.All, Seq: d.Seq, Data: d.Body, Buf: d.Buf})
+	b.PassUp(&stack.Msg{From: int(d.Sender), To: stack.All, Seq: d.Last(), Data: d.Body,
+		Part: d.Part, Buf: d.Buf})
 }
 func (b *below) Down(*stack.Msg)                               {}
 func (b *below) MultiControl(int, wire.Kind, uint64, []byte)   {}
@@ -55,54 +56,69 @@ func (e *env) Told(_ *stack.Stack, ev stack.Event) {
 	}
 }
 
-func newEnv(t testing.TB, members, maxMessage int) (*env, *stack.Stack) {
+func newEnv(t testing.TB, members, maxMessage int, counted bool) (*env, *stack.Stack) {
 	e := &env{t: t, cfg: stack.Config{Segment: 256, MaxMessage: maxMessage}}
 	v := &stack.View{}
 	v.Members = make([]wire.Member, members)
-	low := stack.Maker{Name: "below", Gives: stack.Reliable | stack.Stable,
-		New: func(p *stack.Port) stack.Layer { e.below = &below{p}; return e.below }}
+	low := stack.Maker{Name: "below", Counts: counted,
+		Gives: stack.Reliable | stack.Stable,
+		New:   func(p *stack.Port) stack.Layer { e.below = &below{p}; return e.below }}
 	return e, stack.New(e, v, []stack.Maker{low, pack.Maker()})
 }
 
-// segment passes a segment up, in a buffer of its own as the network gives it.
-func (e *env) segment(s *stack.Stack, from int, seq uint64, body []byte) {
+// run passes segments up, in a buffer of their own as the network gives them: part
+// bytes each but the last.
+func (e *env) run(s *stack.Stack, from int, seq uint64, body []byte, part int) {
 	buf := e.pool.Get()
 	n := copy(buf.B, body)
 	s.Receive(&stack.Datagram{Header: wire.Header{Sender: uint16(from), Seq: seq},
-		Body: buf.B[:n:n], Buf: buf})
+		Body: buf.B[:n:n], Part: part, Buf: buf})
 	buf.Drop()
 }
 
 const maxMessage = 3000
 
-// naive takes a whole stream apart: the messages in it, and whether it is spoilt.
-// A header may not be split: cuts are where segments end.
-func naive(stream []byte, cuts map[int]bool) (msgs [][]byte, spoilt bool) {
+// naive takes a whole stream apart: the messages in it, where they end, and whether
+// it is spoilt.
+func naive(stream []byte) (msgs [][]byte, ends []int, spoilt bool) {
 	for at := 0; at < len(stream); {
-		end := at + 1
-		for end < len(stream) && !cuts[end] {
-			end++
-		}
-		if stream[at] == wire.Pad {
-			at = end // nothing more in this segment
-			continue
-		}
-		size, n := binary.Uvarint(stream[at+1 : end])
-		if n <= 0 || size > maxMessage {
-			return msgs, true
+		size, n := binary.Uvarint(stream[at+1:])
+		switch {
+		case n == 0 && len(stream)-at-1 < 5:
+			return msgs, ends, false // the head goes on in segments that never came
+		case n <= 0 || n > 5 || size > maxMessage:
+			return msgs, ends, true
 		}
 		at += 1 + n
 		if at+int(size) > len(stream) {
-			return msgs, false // it goes on in segments that never came
+			return msgs, ends, false // as does the message
 		}
-		msgs = append(msgs, stream[at:at+int(size)])
 		at += int(size)
+		msgs, ends = append(msgs, stream[at-int(size):at]), append(ends, at)
 	}
-	return msgs, false
+	return msgs, ends, false
 }
 
-// FuzzPack passes up the segments of a stream: the input, cut at the places that
-// its first bytes say. What comes up is what a naive parser finds in the stream.
+// cut passes a stream up in runs of segments, as marks say, and notes which segment
+// each byte was in.
+func (e *env) cut(s *stack.Stack, stream []byte, marks uint64) (in []uint64) {
+	seq := uint64(1)
+	for step := 0; len(stream) > 0; step++ {
+		part := 1 + int(marks>>(step*7%64)&31)
+		n := min(part*(1+int(marks>>(step*11%64)&3)), len(stream))
+		e.run(s, 1, seq, stream[:n], part)
+		for i := range n {
+			in = append(in, seq+uint64(i/part))
+		}
+		seq = in[len(in)-1] + 1
+		stream = stream[n:]
+	}
+	return in
+}
+
+// FuzzPack passes up a stream in runs of segments of random lengths. What comes up is
+// what a naive parser finds in the stream, with the segment that each message ends in;
+// where messages are counted no batch goes beyond a segment's end.
 func FuzzPack(f *testing.F) {
 	f.Add(uint64(1<<7), []byte("\x00\x03one\x01\x05fi-ve\x02\x00"))
 	f.Add(uint64(1<<3|1<<5), []byte("\x00\x05hello\x00\x02yo"))
@@ -110,13 +126,16 @@ func FuzzPack(f *testing.F) {
 	f.Add(uint64(1<<8), []byte("\x00\x03one\xff\xff\xff\x01\x02hi"))
 	f.Add(uint64(1), []byte("\xff"))
 	f.Add(uint64(0), []byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
+	f.Add(uint64(3), bytes.Repeat([]byte("\x01\x03abc"), 40))
 	f.Fuzz(func(t *testing.T, marks uint64, stream []byte) {
-		e, s := newEnv(t, 2, maxMessage)
+		counted := marks>>63 == 1
+		e, s := newEnv(t, 2, maxMessage, counted)
 		var got [][]byte
+		var seqs []uint64
 		e.cfg.Batches = len(stream)%2 == 0
 		e.got = func(m *stack.Msg) {
 			if m.Count == 0 {
-				got = append(got, bytes.Clone(m.Data))
+				got, seqs = append(got, bytes.Clone(m.Data)), append(seqs, m.Seq)
 				return
 			}
 			n, size := 0, 0
@@ -126,30 +145,26 @@ func FuzzPack(f *testing.F) {
 					t.Fatalf("message %d of a batch of %d is broken", n, m.Count)
 				}
 				got = append(got, bytes.Clone(msg))
+				seqs = append(seqs, m.SeqAt(len(m.Data)-len(f)))
 				size += len(msg)
 			}
 			if n != m.Count || size != m.Bytes {
 				t.Fatalf("batch of %d messages, %d bytes: %d, %d", n, size, m.Count, m.Bytes)
 			}
-		}
-		cuts := map[int]bool{}
-		seq, begin := uint64(0), 0
-		for i := 1; i <= len(stream); i++ {
-			if i == len(stream) || marks>>(i%64)&1 == 1 {
-				seq++
-				cuts[i] = true
-				e.segment(s, 1, seq, stream[begin:i])
-				begin = i
+			if first := seqs[len(seqs)-n]; seqs[len(seqs)-1] != m.Seq || counted && first != m.Seq {
+				t.Fatalf("a batch of %d to %d, told as of %d", first, seqs[len(seqs)-1], m.Seq)
 			}
 		}
-		want, spoilt := naive(stream, cuts)
+		in := e.cut(s, stream, marks)
+		want, ends, spoilt := naive(stream)
 		if spoilt != (e.suspects == 1) || len(got) != len(want) {
 			t.Fatalf("%d messages, %d suspicions; %d wanted, spoilt %v", len(got), e.suspects,
 				len(want), spoilt)
 		}
 		for i := range got {
-			if !bytes.Equal(got[i], want[i]) {
-				t.Fatalf("message %d is %q, not %q", i, got[i], want[i])
+			if !bytes.Equal(got[i], want[i]) || seqs[i] != in[ends[i]-1] {
+				t.Fatalf("message %d is %q of segment %d, not %q of %d", i, got[i], seqs[i],
+					want[i], in[ends[i]-1])
 			}
 		}
 		if n := e.pool.Live(); n > 2 {
@@ -164,7 +179,7 @@ func FuzzPack(f *testing.F) {
 
 // Packing and unpacking cost no memory.
 func TestAllocations(t *testing.T) {
-	e, s := newEnv(t, 2, maxMessage)
+	e, s := newEnv(t, 2, maxMessage, false)
 	n := 0
 	e.got = func(*stack.Msg) { n++ }
 	data := make([]byte, 64)

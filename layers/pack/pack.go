@@ -1,16 +1,16 @@
 // Package pack packs messages into segments and splits them across segments.
 //
 // Guarantee: messages of any size up to Config.MaxMessage come up whole, in the
-// order of their stream; those that lie in one segment as a batch, the same at
-// all members. A stream of segments is a stream of bytes: segments are filled to
-// the last byte as long as there is something to send, and leave when the turn
-// ends, full or not.
+// order of their stream; those that lie in one piece of memory as a batch. Where a
+// layer above counts messages batches end with segments, and what is counted at the
+// end of one is the same at all members. A stream of segments is a stream of bytes:
+// segments are filled to the last byte as long as there is something to send, and
+// leave when the turn ends, full or not.
 //
 // Needs: reliable segments, in order.
 //
 // Header: before each message one byte of kind and the length as a varint; the
-// message follows, across as many segments as it takes. A header is not split:
-// where there is no room for one, the kind wire.Pad fills the segment.
+// message follows. Both go on in the next segment where one ends.
 //
 // Timers: none.
 //
@@ -34,11 +34,13 @@ func Maker() stack.Maker {
 
 // parser is one stream's message in the making.
 type parser struct {
-	need int // bytes still to come
-	kind uint8
-	buf  *wire.Buf // holds data, if data is not memory of its own
-	data []byte
-	bad  bool
+	head  [wire.FrameHeadMax]byte // the beginning of a frame's head
+	heads int                     // bytes of it
+	need  int                     // bytes of the message still to come
+	kind  uint8
+	buf   *wire.Buf // holds data, if data is not memory of its own
+	data  []byte
+	bad   bool
 }
 
 type layer struct {
@@ -47,6 +49,7 @@ type layer struct {
 	parsers []parser  // by stack.StreamOf
 	arena   *wire.Buf // split messages are put together here
 	used    int
+	in      *stack.Msg // what is being taken apart
 	msg     stack.Msg
 }
 
@@ -73,15 +76,19 @@ func (l *layer) Flush() {
 	}
 }
 
-// Up takes a segment apart: the rest of a message that began before, whole
+// Up takes a piece of a stream apart: the rest of a message that began before, whole
 // messages, and the beginning of one that goes on. What is whole goes up at once.
 func (l *layer) Up(m *stack.Msg) {
 	p := &l.parsers[stack.StreamOf(l.N(), m.From, m.To)]
 	if p.bad {
 		return
 	}
+	l.in = m
+	l.msg.From, l.msg.To, l.msg.Part = m.From, m.To, m.Part
 	b := m.Data
-	l.msg.From, l.msg.To, l.msg.Seq, l.msg.Buf = m.From, m.To, m.Seq, m.Buf
+	if p.heads > 0 {
+		b = l.finish(p, b)
+	}
 	if p.need > 0 {
 		n := min(p.need, len(b))
 		p.add(b[:n])
@@ -89,33 +96,73 @@ func (l *layer) Up(m *stack.Msg) {
 		if p.need > 0 {
 			return
 		}
-		l.whole(p, m)
+		l.whole(p, len(m.Data)-len(b))
 	}
-	for len(b) > 0 {
+	for len(b) > 0 && !p.bad {
 		b = b[l.batch(b):]
-		if len(b) == 0 || b[0] == wire.Pad {
-			return
-		}
 		kind, size, head := wire.FrameHead(b)
-		if head == 0 || size > l.limit {
-			l.spoilt(p, m)
+		switch {
+		case head < 0 || size > l.limit:
+			l.spoilt(p)
 			return
-		}
-		b = b[head:]
-		if size > len(b) {
+		case head == 0:
+			p.heads = copy(p.head[:], b)
+			return
+		case size > len(b)-head:
 			l.begin(p, kind, size)
-			p.add(b)
+			p.add(b[head:])
 			return
 		}
-		l.msg.Kind, l.msg.Data = kind, b[:size:size] // a layer's own
-		l.PassUp(&l.msg)
-		b = b[size:]
+		l.msg.Kind = kind // a layer's own
+		l.pass(b[head:head+size:head+size], len(m.Data)-len(b)+head)
+		b = b[head+size:]
 	}
 }
 
+// pass passes up what lies in the segments that are being taken apart from byte at
+// on.
+func (l *layer) pass(data []byte, at int) {
+	m := &l.msg
+	m.Seq, m.Data, m.Buf = l.in.SeqAt(at+len(data)), data, l.in.Buf
+	if m.Part > 0 {
+		m.Skip = at % m.Part
+	}
+	l.PassUp(m)
+}
+
+// finish completes a frame's head of which the beginning came before, and returns
+// what follows it.
+func (l *layer) finish(p *parser, b []byte) []byte {
+	for len(b) > 0 {
+		p.head[p.heads] = b[0]
+		p.heads++
+		b = b[1:]
+		kind, size, head := wire.FrameHead(p.head[:p.heads])
+		if head == 0 {
+			continue
+		}
+		if p.heads = 0; head < 0 || size > l.limit {
+			l.spoilt(p)
+			return nil
+		}
+		l.begin(p, kind, size)
+		if size == 0 {
+			l.whole(p, len(l.in.Data)-len(b))
+		}
+		break
+	}
+	return b
+}
+
 // batch passes up the messages of the application that b begins with, as far as
-// they are whole, and tells how long they are.
+// they are whole, and tells how long they are. Where a layer above counts messages it
+// ends with a segment.
 func (l *layer) batch(b []byte) int {
+	m := l.in
+	at := len(m.Data) - len(b)
+	if l.Counted() && m.Part > 0 {
+		b = b[:l.group(b, at)]
+	}
 	end, count, heads := 0, 0, 0
 	for end+1 < len(b) && b[end] < stack.FirstStackKind {
 		size, head := int(b[end+1]), 2 // in place for those that are the most
@@ -123,7 +170,7 @@ func (l *layer) batch(b []byte) int {
 			_, size, head = wire.FrameHead(b[end:])
 		}
 		step := head + size
-		if head == 0 || step > len(b)-end || size > l.limit {
+		if head <= 0 || step > len(b)-end || size > l.limit {
 			break
 		}
 		end += step
@@ -137,17 +184,29 @@ func (l *layer) batch(b []byte) int {
 			count++
 		}
 	}
-	bytes := end - heads
-	if count == 0 {
+	switch count {
+	case 0:
+		return 0
+	case 1:
+		l.msg.Kind = b[0]
+		l.pass(b[heads:end:end], at+heads)
+	default:
+		l.msg.Kind, l.msg.Count, l.msg.Bytes = 0, count, end-heads
+		l.pass(b[:end:end], at)
+		l.msg.Count = 0
+	}
+	return end
+}
+
+// group is how much of b, which is at byte at, the messages make that end in the
+// segment in which the first one does, at most.
+func (l *layer) group(b []byte, at int) int {
+	_, size, head := wire.FrameHead(b)
+	if head <= 0 || size > len(b)-head {
 		return 0
 	}
-	l.msg.Kind, l.msg.Data, l.msg.Count, l.msg.Bytes = 0, b[:end:end], count, bytes
-	if count == 1 {
-		l.msg.Kind, l.msg.Data, l.msg.Count = b[0], b[end-bytes:end:end], 0
-	}
-	l.PassUp(&l.msg)
-	l.msg.Count = 0
-	return end
+	part := l.in.Part
+	return min((at+head+size-1)/part*part+part-at, len(b))
 }
 
 const (
@@ -184,10 +243,12 @@ func (p *parser) add(b []byte) {
 	p.need -= len(b)
 }
 
-func (l *layer) whole(p *parser, m *stack.Msg) {
-	l.msg.Kind, l.msg.Data, l.msg.Buf = p.kind, p.data, p.buf
-	l.PassUp(&l.msg)
-	l.msg.Buf = m.Buf
+// whole passes up the message that has been put together, which ends at byte end of
+// what is being taken apart.
+func (l *layer) whole(p *parser, end int) {
+	m := &l.msg
+	m.Kind, m.Data, m.Buf, m.Seq = p.kind, p.data, p.buf, l.in.SeqAt(end)
+	l.PassUp(m)
 	p.drop()
 }
 
@@ -199,11 +260,11 @@ func (p *parser) drop() {
 }
 
 // spoilt gives up a stream that does not parse: its sender is not one of us.
-func (l *layer) spoilt(p *parser, m *stack.Msg) {
+func (l *layer) spoilt(p *parser) {
 	p.bad = true
 	l.Counters().Malformed++
-	if m.From != l.Me() {
-		l.Tell(stack.Suspect{Rank: m.From, Why: "malformed stream"})
+	if r := l.in.From; r != l.Me() {
+		l.Tell(stack.Suspect{Rank: r, Why: "malformed stream"})
 	}
 }
 

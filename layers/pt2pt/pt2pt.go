@@ -166,18 +166,18 @@ func (l *layer) in(from int) *in {
 
 func (l *layer) segment(from int, d *stack.Datagram) {
 	i := l.in(from)
-	if !i.win.Insert(d.Seq, d.Buf, d.Body) {
-		l.Counters().Duplicates++
+	kept := i.win.Insert(d.Seq, d.Buf, d.Body, d.Part)
+	l.Counters().Duplicates += d.Last() - d.Seq + 1 - uint64(kept)
+	if kept == 0 {
 		return
 	}
 	before := i.win.Passed()
-	for {
-		seq, buf, body, ok := i.win.Read(math.MaxUint64)
-		if !ok {
-			break
+	m := &l.msg
+	m.From, m.To = from, l.Me()
+	for ok := true; ok; {
+		if m.Seq, m.Buf, m.Data, m.Part, ok = i.win.Read(math.MaxUint64); ok {
+			l.PassUp(m)
 		}
-		l.msg = stack.Msg{From: from, To: l.Me(), Seq: seq, Data: body, Buf: buf}
-		l.PassUp(&l.msg)
 	}
 	if p := i.win.Passed(); p > before {
 		i.win.Free(p) // nobody but us is asked for it
@@ -196,26 +196,6 @@ func (l *layer) acked(from int, o *out) {
 		o.wait = l.Config().Retry / 2
 	}
 	o.consumed = max(o.consumed, l.ack.Consumed)
-}
-
-func (l *layer) repair(to int, n *wire.Nak) {
-	o := &l.outs[to]
-	total := 0
-	for _, sp := range n.Spans {
-		for seq := sp.From; seq <= min(sp.To, o.log.Sent()) && total < maxAnswer; seq++ {
-			b := o.log.Segment(seq)
-			if b == nil {
-				break
-			}
-			if send, _ := o.log.Again(seq, int64(l.Now()), int64(l.Config().Retry)*3/4, to); !send {
-				l.Counters().RepairsHushed++
-				continue
-			}
-			l.Counters().Repairs++
-			l.Wire().Burst(to, b, len(b))
-			total += len(b)
-		}
-	}
 }
 
 // Flush transmits what the windows allow and acknowledges what has come.
@@ -287,11 +267,10 @@ func (l *layer) loop(r int, o *out) {
 		if b == nil {
 			return
 		}
-		for q := first; q <= last; q++ {
-			l.msg = stack.Msg{From: r, To: r, Seq: q, Data: o.log.Segment(q)[wire.HeaderLen:],
-				Buf: o.log.Holder(q)}
-			l.PassUp(&l.msg)
-		}
+		m := &l.msg
+		m.From, m.To, m.Seq = r, r, last
+		m.Data, m.Part, m.Buf = o.log.Run(first, last)
+		l.PassUp(m)
 		o.received, o.consumed = last, last
 		o.log.Free(last)
 	}

@@ -33,7 +33,7 @@ import (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "total", Needs: stack.Messages | stack.Fifo, Gives: stack.Total,
-		Answers: []stack.Query{(*stack.Holding)(nil)},
+		Counts: true, Answers: []stack.Query{(*stack.Holding)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			l := &layer{Port: p, pending: make([]pending, p.N())}
 			for l.lead = range p.N() {

@@ -32,7 +32,7 @@ import (
 // Maker makes the layer, in views that have a core.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "weave", Needs: stack.Messages, Gives: stack.Fifo,
-		Answers: []stack.Query{(*stack.Holding)(nil)},
+		Counts: true, Answers: []stack.Query{(*stack.Holding)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			if p.View().Core == nil {
 				return nil

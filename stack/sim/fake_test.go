@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -54,8 +55,7 @@ func (l *fake) Down(m *stack.Msg) {
 		g.Append(m.Kind, m.Head, m.Data)
 	}
 	g.Seal()
-	b := append([]byte(nil), g.Segment(g.Last())...)
-	l.PassUp(l.msg(b[wire.HeaderLen:], l.Me(), g.Last(), nil))
+	l.PassUp(l.msg(bytes.Clone(g.Body(g.Last())), l.Me(), g.Last(), nil))
 }
 
 func (l *fake) Flush() {
@@ -76,7 +76,14 @@ func (l *fake) msg(b []byte, from int, seq uint64, buf *wire.Buf) *stack.Msg {
 }
 
 func (l *fake) Receive(d *stack.Datagram) {
-	l.PassUp(l.msg(d.Body, int(d.Sender), d.Seq, d.Buf))
+	for seq, b := d.Seq, d.Body; len(b) > 0; seq++ {
+		n := len(b)
+		if d.Part > 0 {
+			n = min(n, d.Part)
+		}
+		l.PassUp(l.msg(b[:n], int(d.Sender), seq, d.Buf))
+		b = b[n:]
+	}
 }
 
 func (l *fake) CastControl(wire.Kind, uint64, []byte)                {}
