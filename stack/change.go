@@ -22,8 +22,10 @@ func (g *Group) next(in *Install) {
 	g.epoch++
 	g.counters.Views++
 	g.viewAt = [2]Time{g.now, g.viewAt[0]}
+	g.viewTook = 0
 	if g.stopping && !old.view.Private {
-		d := uint64(g.now.Sub(g.stopAt))
+		g.viewTook = g.now.Sub(g.stopAt)
+		d := uint64(g.viewTook)
 		g.counters.ViewNanosLast = d
 		g.counters.ViewNanosTotal += d
 		g.counters.BlockedNanos += d

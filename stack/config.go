@@ -37,8 +37,8 @@ type Config struct {
 	// sizes the windows. Default 208 KiB.
 	RecvBuf int
 
-	// Heartbeat is the interval at which a member tells that it lives.
-	// Default 50 ms.
+	// Heartbeat is how often at the most a member tells all that it lives: where
+	// probes are more frequent, it does so as seldom as Silence allows. Default 50 ms.
 	Heartbeat time.Duration
 	// Probe is the interval at which a member probes its neighbour, so that the
 	// kernel of a killed process can say so. Default 10 ms.
@@ -127,4 +127,12 @@ func (c *Config) Fill() error {
 		}
 	}
 	return Check(c.Layers)
+}
+
+// RetryOf is after how long at the least it is repeated what so many members have to
+// answer. Where they are many, on few processors perhaps, repetitions would otherwise be
+// what keeps them from answering.
+func (c *Config) RetryOf(members int) time.Duration {
+	const crowd, each = 16, 250 * time.Microsecond
+	return c.Retry + time.Duration(max(members-crowd, 0))*each
 }

@@ -87,7 +87,8 @@ type Group struct {
 	allowed  int                     // bytes that may be cast without another look
 	noticed  map[netip.AddrPort]Time // when a stranger was last answered
 	patience patience
-	viewAt   [2]Time // of the last views
+	viewAt   [2]Time       // of the last views
+	viewTook time.Duration // the last change, from Stop on
 }
 
 type state int
@@ -149,15 +150,20 @@ func (g *Group) Silence() time.Duration { return g.patience.silence(g.now, g.cfg
 
 // Pace is when a view change that nothing forces may begin.
 func (g *Group) Pace() Time {
-	if g.viewAt[1] < g.now.Add(-2*pace) {
+	d := min(max(pace, 4*g.viewTook), maxPace)
+	if g.viewAt[1] < g.now.Add(-2*d) {
 		return 0
 	}
-	return g.viewAt[0].Add(pace)
+	return g.viewAt[0].Add(d)
 }
 
-// pace is how far apart views should be that nothing forces, once there have
-// been two: many members who join one after the other share them.
-const pace = 10 * time.Millisecond
+// How far apart views should be that nothing forces, once there have been two: many
+// members who join one after the other share them. They are so far apart that changes
+// take a fifth of the time at most, where there are more members than can be served.
+const (
+	pace    = 10 * time.Millisecond
+	maxPace = 200 * time.Millisecond
+)
 
 // GroupConn is the connection id of datagrams that belong to no view.
 func (g *Group) GroupConn() uint64 { return g.conn }

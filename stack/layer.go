@@ -273,6 +273,10 @@ func (p *Port) Counted() bool { return p.stack.counted }
 // Wire is the lowest layer.
 func (p *Port) Wire() Wire { return p.stack.wire }
 
+// Retry is after how long at the least it is repeated what so many members have to
+// answer.
+func (p *Port) Retry(members int) time.Duration { return p.Config().RetryOf(members) }
+
 // CastControl multicasts a control message of this view.
 func (p *Port) CastControl(kind wire.Kind, seq uint64, body []byte) {
 	p.stack.wire.MultiControl(All, kind, seq, body)

@@ -157,18 +157,34 @@ func (g *Group) straggler(e *ended, d *Datagram) {
 		return
 	}
 	m := &e.stack.view.Members[d.Sender]
-	if m.Addr != d.From || !g.notice(d.From) {
+	if m.Addr != d.From || g.hush(e, d.Kind) || !g.notice(d.From) {
 		return
 	}
 	g.answer(e, m.ID, d.From)
+}
+
+// hush keeps a straggler from too many answers. In a large view not all get the decision
+// at the same time, and what they multicast until then would be answered by everybody.
+// What they send to one member, as each does soon, always is.
+func (g *Group) hush(e *ended, k wire.Kind) bool {
+	const few = 16
+	n := len(e.stack.view.Members)
+	if n <= few {
+		return false
+	}
+	if g.now < e.until.Add(g.cfg.RetryOf(n)-g.cfg.Linger) {
+		return true
+	}
+	return k != wire.KindProbe && k != wire.KindFlushOk && k != wire.KindLeave &&
+		g.rand.IntN(n) >= few/4
 }
 
 // chatty tells the kinds of datagrams that a member which has left a view
 // behind does not send in it any more.
 func (g *Group) chatty(k wire.Kind) bool {
 	switch k {
-	case wire.KindHeartbeat, wire.KindBlock, wire.KindFlushOk, wire.KindSuspect, wire.KindCast,
-		wire.KindCore, wire.KindAnnounce, wire.KindLeave:
+	case wire.KindHeartbeat, wire.KindProbe, wire.KindBlock, wire.KindFlushOk,
+		wire.KindSuspect, wire.KindCast, wire.KindCore, wire.KindAnnounce, wire.KindLeave:
 		return true
 	}
 	return false

@@ -125,6 +125,7 @@ func TestRefused(t *testing.T) {
 		"decision without parties":   &wire.Decision{},
 		"merge without members":      &wire.Merge{},
 		"merge without ranks":        &wire.Merge{Members: two, Ranks: []int{0}},
+		"merge of no more":           &wire.Merge{Members: two, Ranks: []int{0, 1}, Of: 2},
 		"cut and holders differ":     &wire.Merge{Party: uneven, Members: two, Ranks: []int{0, 1}},
 		"name too long":              &wire.Presence{View: long},
 		"attributes too long":        &wire.FlushOk{Attr: make([]byte, wire.MaxAttr+1)},
@@ -218,6 +219,9 @@ func fill(t *rapid.T, c codec) {
 			Extra: genBytes.Draw(t, "extra")}
 		for r := range m.Members {
 			m.Ranks = append(m.Ranks, 3*r)
+		}
+		if b.Draw(t, "part") {
+			m.Of = uint16(len(m.Members)) + rapid.Uint16Range(1, 9).Draw(t, "of")
 		}
 	case *wire.ViewRef:
 		*m = wire.ViewRef{View: genView(t), Now: genView(t),

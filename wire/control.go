@@ -283,6 +283,9 @@ type Merge struct {
 	Exchange bool
 	Private  bool
 	Extra    []byte // the asking view's extra
+	// Of is how many members ask in all, if these are not all: where they do not fit
+	// one datagram they come in parts, which are equal but for Members and Ranks.
+	Of uint16
 }
 
 // Append appends the encoded message to b.
@@ -295,6 +298,9 @@ func (m *Merge) Append(b []byte) []byte {
 	w.bool(m.Exchange)
 	w.bool(m.Private)
 	w.bytes(m.Extra)
+	if m.Of > 0 {
+		w.u16(m.Of)
+	}
 	return w
 }
 
@@ -308,6 +314,11 @@ func (m *Merge) Parse(b []byte) error {
 	m.Exchange = r.bool()
 	m.Private = r.bool()
 	m.Extra = r.bytes(MaxExtra)
+	m.Of = 0
+	if len(r.b) > 0 {
+		m.Of = r.u16()
+		r.bad = r.bad || int(m.Of) <= len(m.Members) || m.Of > MaxMembers
+	}
 	if len(m.Members) == 0 || len(m.Ranks) != len(m.Members) {
 		r.bad = true
 	}

@@ -11,7 +11,7 @@
 // Header: block (wire.Block) asks for a report, flushok (wire.FlushOk) is one.
 // leave has no body and asks the coordinator for a view without its sender.
 //
-// Timers: blocks and reports that are not answered are repeated each Retry,
+// Timers: blocks and reports that are not answered are repeated each Port.Retry,
 // growing to maxRetry; BlockTimeout after the application was asked to stop,
 // the flush goes on without its answer. A change that nobody's failure or leave
 // forces waits until Port.Pace, so that many in a row share few views.
@@ -22,6 +22,7 @@ package flush
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"maestro/stack"
@@ -31,6 +32,7 @@ import (
 const (
 	maxRetry = 50 * time.Millisecond
 	maxLeap  = 1 << 16 // rounds that one view's ballots can be ahead
+	maxCount = 1 << 48 // segments of a stream: no view lives to have more
 )
 
 // Maker makes the layer.
@@ -88,7 +90,8 @@ func (l *layer) Receive(d *stack.Datagram) {
 	case wire.KindFlushOk:
 		m := new(wire.FlushOk)
 		switch {
-		case m.Parse(d.Body) != nil || len(m.Recv) != 0 && len(m.Recv) != l.Streams():
+		case m.Parse(d.Body) != nil || len(m.Recv) != 0 && len(m.Recv) != l.Streams() ||
+			len(m.Recv) > 0 && slices.Max(m.Recv) > maxCount:
 			l.Counters().Malformed++
 		case len(m.Recv) == 0:
 			l.refused(int(d.Sender), m.Round)
@@ -172,7 +175,7 @@ func (l *layer) ask() {
 }
 
 func (l *layer) later() {
-	l.wait = min(max(l.wait*3/2, l.Config().Retry), maxRetry)
+	l.wait = max(min(l.wait*3/2, maxRetry), l.Retry(l.N()))
 	l.againAt = l.Now().Add(l.wait)
 	l.wake()
 }

@@ -15,7 +15,7 @@
 // asks somebody who speaks another view what became of this one.
 //
 // Timers: the decision is sent again to those who have not acknowledged it,
-// each Retry, growing, until Linger; a coordinator that cannot reach the cut for
+// each Port.Retry, growing, until Linger; a coordinator that cannot reach the cut for
 // stuck begins a new ballot.
 //
 // Source: Ensemble's intra and sync; the cut as the flush of Birman and Joseph;
@@ -35,6 +35,7 @@ const (
 	maxRetry = 200 * time.Millisecond
 	stuck    = 150 * time.Millisecond
 	askEvery = 10 * time.Millisecond
+	crowd    = 16 // members to whom rather a multicast goes
 )
 
 // Maker makes the layer.
@@ -136,7 +137,7 @@ func (l *layer) publish(d *wire.Decision) {
 	l.until = l.Now().Add(l.Config().Linger)
 	if l.N() > 1 || len(d.Parties) > 1 {
 		l.Wire().CastForeign(wire.KindDecision, l.raw)
-		l.wait = l.Config().Retry
+		l.wait = l.Retry(len(d.Next.Members))
 		l.againAt = l.Now().Add(l.wait)
 		l.SetDeadline(min(l.againAt, l.stuckAt))
 	}
@@ -327,7 +328,7 @@ func (l *layer) Expire() {
 	if l.againAt <= now {
 		l.againAt = stack.Never
 		if l.repeat() && now < l.until {
-			l.wait = min(l.wait*3/2, maxRetry)
+			l.wait = max(min(l.wait*3/2, maxRetry), l.wait)
 			l.againAt = now.Add(l.wait)
 		}
 	}
@@ -348,14 +349,17 @@ func (l *layer) Answer(q stack.Query) {
 }
 
 // repeat sends the decision to those who have not acknowledged it, and reports
-// whether there are any.
+// whether there are any. If they are many and most, it was the multicast that was lost,
+// and there is another; where that does not help either, each gets a copy.
 func (l *layer) repeat() bool {
-	left := false
-	l.waiting(func(m *wire.Member) {
-		left = true
-		l.Wire().SendForeign(m.Addr, wire.KindDecision, l.raw)
-	})
-	return left
+	left := 0
+	l.waiting(func(*wire.Member) { left++ })
+	if left > crowd && left > len(l.acked)/2 && l.wait == l.Retry(len(l.acked)) {
+		l.Wire().CastForeign(wire.KindDecision, l.raw)
+		return true
+	}
+	l.waiting(func(m *wire.Member) { l.Wire().SendForeign(m.Addr, wire.KindDecision, l.raw) })
+	return left > 0
 }
 
 // waiting calls f for each member of the next view that has not acknowledged.

@@ -4,7 +4,7 @@
 // Guarantee: views of one group whose coordinators can hear each other become
 // one within about a Presence. Which side leads is decided by an order that all
 // agree on: not private before private, then the weight that the owner gives,
-// then the view id.
+// then, between private ones, who was started first, and the view id.
 //
 // Needs: views; the flush, which a view goes through before it asks to merge.
 //
@@ -13,10 +13,11 @@
 // in; mergedeny (wire.ViewRef) refuses, or takes the request of that view back.
 //
 // Timers: a presence each Presence, and by a member that looks for its group at
-// doubling distances from firstLook; a merge is repeated each Retry, growing,
-// and given up when the leader has been silent for Silence or its process is gone;
-// nothing is given up for being late oneself; the leading side waits for others that are about
-// to come up to gather; a private member founds the group after Discovery.
+// doubling distances from firstLook; a merge is repeated each Retry, growing, more
+// seldom once the leader has answered (hasIt), and given up when the leader has been
+// silent for Silence or its process is gone; nothing is given up for being late oneself;
+// the leading side waits for others that are about to come up to gather; a private member
+// founds the group after Discovery.
 //
 // Source: Ensemble's merge and heal protocols, with reaction instead of gossip.
 package merge
@@ -35,7 +36,8 @@ const (
 	gather    = 4 * time.Millisecond
 	expects   = 60 * time.Millisecond // how long a presence promises a merge
 	maxRetry  = 25 * time.Millisecond
-	rest      = 50 * time.Millisecond // after a refusal
+	hasIt     = 100 * time.Millisecond // until a leader that is at it is asked again
+	rest      = 50 * time.Millisecond  // after a refusal
 )
 
 // Maker makes the layer.
@@ -68,14 +70,16 @@ type layer struct {
 	// As the side that follows:
 	leader  *wire.Presence // whom we follow
 	address stack.Datagram // where it was heard
-	request []byte         // our merge, once we are flushed
+	request [][]byte       // our merge, once we are flushed
 	sendAt  stack.Time
 	wait    time.Duration
 	giveAt  stack.Time
 	restTo  stack.Time
+	apart   wire.ViewID // with which ours does not fit into one, as the application knows
 
 	// As the side that leads:
 	parties  []*wire.Merge
+	partial  []*partial
 	expected []other
 	gatherAt stack.Time
 	flushed  bool
@@ -174,7 +178,7 @@ func (l *layer) Receive(d *stack.Datagram) {
 			l.Counters().Malformed++
 			return
 		}
-		if l.plausible(d, m) {
+		if m = l.whole(d, m); m != nil && l.plausible(d, m) {
 			l.merge(d, m)
 		}
 	case wire.KindMergeDeny:
@@ -235,13 +239,18 @@ func (l *layer) evict(d *stack.Datagram, e wire.Endpoint) {
 	}
 }
 
-// leads tells whether the view of a leads in a merge with that of b.
+// leads tells whether the view of a leads in a merge with that of b. Of members that
+// look for their group the one that was started first leads: otherwise each that is
+// started while others look could take the lead, and they would all begin anew.
 func leads(a, b *wire.Presence) bool {
 	if a.Private != b.Private {
 		return b.Private
 	}
 	if c := bytes.Compare(a.Weight, b.Weight); c != 0 {
 		return c > 0
+	}
+	if x, y := a.View.Coord.Incarnation, b.View.Coord.Incarnation; a.Private && x != y {
+		return x < y
 	}
 	return a.View.Compare(b.View) > 0
 }
@@ -319,7 +328,12 @@ func (l *layer) Expire() {
 // spare puts off what would give up on others, once, if we are late: what they have
 // said meanwhile waits to be received.
 func (l *layer) spare(now stack.Time) {
+	due := min(l.giveAt, l.found)
 	if now.Sub(l.due) <= gather {
+		l.spared = l.spared && due <= now.Add(gather) // what was put off is yet to come
+		return
+	}
+	if due > now {
 		return
 	}
 	if l.spared = !l.spared; l.spared {

@@ -29,6 +29,9 @@ func (l *layer) follow(d *stack.Datagram, p *wire.Presence) {
 	if l.Now() < l.restTo || l.leader != nil && !again && !leads(p, l.leader) {
 		return
 	}
+	if !l.room(p) {
+		return
+	}
 	if l.stopping && l.leader == nil && !l.View().Private {
 		return // a view change is under way; the next view may follow
 	}
@@ -38,6 +41,12 @@ func (l *layer) follow(d *stack.Datagram, p *wire.Presence) {
 	l.leader, l.address.From = p, d.From
 	l.giveAt = l.Now().Add(l.Silence())
 	if again {
+		// It has our request, unless that or its own ballot was lost. Its answers are
+		// what tells that it lives.
+		if rare := min(hasIt, l.Silence()/5); l.request != nil && l.wait < rare {
+			l.wait = rare
+			l.sendAt = l.Now().Add(rare)
+		}
 		return
 	}
 	switch {
@@ -47,6 +56,25 @@ func (l *layer) follow(d *stack.Datagram, p *wire.Presence) {
 		l.request = nil
 		l.Tell(stack.Lead{}) // a new ballot, a new request
 	}
+}
+
+// room tells whether the members of our view and of another that leads fit one view, as
+// far as one can know: the leader knows, and refuses what does not. To ask it again and
+// again would stop both views for nothing.
+func (l *layer) room(p *wire.Presence) bool {
+	v := l.View()
+	n := l.N() + int(p.Members)
+	size := wire.MembersSize(v.Members)*n/l.N() + wire.PartySize(l.Streams(), v.ID.Coord) +
+		wire.PartySize(l.Streams()*int(p.Members)/l.N(), p.View.Coord)
+	if n <= wire.MaxMembers && size <= wire.MaxDecision {
+		return true
+	}
+	if l.apart != p.View {
+		l.apart = p.View
+		l.Tell(stack.Note{Text: fmt.Sprintf("no merge with %v: %d members are more than a view "+
+			"can have", p.View, n)})
+	}
+	return false
 }
 
 // ask sends our merge: the view is flushed and will do what the leader decides.
@@ -69,14 +97,16 @@ func (l *layer) ask(f *stack.Flushed) {
 		return
 	}
 	l.Counters().MergeRequests++
-	l.request = m.Append(nil)
+	l.request = split(&m)
 	l.wait = l.Config().Retry
 	l.send()
 }
 
 func (l *layer) send() {
-	l.Wire().SendForeign(l.address.From, wire.KindMerge, l.request)
-	l.wait = min(l.wait*3/2, maxRetry)
+	for _, part := range l.request {
+		l.Wire().SendForeign(l.address.From, wire.KindMerge, part)
+	}
+	l.wait = max(min(l.wait*3/2, maxRetry), l.wait)
 	l.sendAt = l.Now().Add(l.wait)
 }
 

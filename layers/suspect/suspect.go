@@ -3,20 +3,21 @@
 // Guarantee: a member that is gone is suspected within Silence; one whose
 // process was killed while its host lives, within about a Probe; one that lives
 // and is connected, only after it was silent for Silence and did not answer
-// probes in the last third of it. After false alarms Silence is longer for a
-// while (Port.Silence). In views of more than few members it is longer, by as much
-// as their heartbeats are farther apart, for all but the one that probes this member.
+// questions in the last third of it. After false alarms Silence is longer for a
+// while (Port.Silence).
 //
 // Needs: datagrams; whatever comes from a member shows that it lives.
 //
 // Header: heartbeats (multicast) and probes (to one member) have no body. The
 // sequence number of a probe is 1 if it is to be answered, by one with 0.
 //
-// Timers: a heartbeat each Heartbeat, in views of more than few members so much
-// less often that nobody hears more of them (see interval); each Probe a probe to
-// the next live rank, whose kernel answers with port unreachable if the process is
-// gone; members that have been silent for two thirds of what they may be are probed
-// then too, in larger views with each heartbeat only.
+// Timers: each Probe a probe to the next live rank, whose kernel answers with port
+// unreachable if the process is gone; heartbeats for all others, as far apart as can
+// be (see interval), since each is a wake-up for everybody. The rank before one's own
+// is watched, since it probes this member; others may be silent for as much longer as
+// their heartbeats are farther apart than Heartbeat, unless all that would watch them
+// are gone too (see judge). Who has been silent for two thirds of that is asked, again
+// and again: that is what makes few heartbeats enough.
 // When this member's own timer comes late by more than a quarter of Silence,
 // it was itself that stood still, and everybody gets as much more time. A member
 // that is probed, and is about to probe its own neighbour, does that at once, and
@@ -24,8 +25,8 @@
 // a wave, and an idle member wakes once for what would be two or three events.
 //
 // Source: heartbeats as in Ensemble's suspect and JGroups' FD_ALL3; the ring of
-// probes as in FD_SOCK, with the kernel's ICMP instead of a TCP reset; the
-// detection of one's own pause as corosync's.
+// probes as in FD_SOCK, with the kernel's ICMP instead of a TCP reset; questions
+// to who is late as in SWIM; the detection of one's own pause as corosync's.
 package suspect
 
 import (
@@ -36,15 +37,23 @@ import (
 	"maestro/wire"
 )
 
-// few is how many members' heartbeats cost each other next to nothing. In a group of
-// 64 that beat each 50 ms, each would be woken 1,300 times a second by an idle group.
-const few = 16
+// In views of at most few members everybody who is silent is asked often. In larger
+// ones, of which half can fall silent at once, less often.
+const (
+	few      = 16
+	oftenIn  = 24 // questions in a Silence: 8 in its last third
+	seldomIn = 9  // 3
+)
 
-// interval is how often a member of a view of n beats: at least so often that one
-// falls into the last third of what others may be silent.
+// interval is how far heartbeats are apart in a view of n: so far that one falls into
+// the last third of what others may be silent. Where probes are not more frequent than
+// Heartbeat, who is probed needs heartbeats too.
 func interval(cfg *stack.Config, n int) time.Duration {
 	most := (cfg.Silence - cfg.Heartbeat) / 2
-	return max(cfg.Heartbeat, min(cfg.Heartbeat*time.Duration(n)/few, most))
+	if cfg.Probe > cfg.Heartbeat {
+		most = min(most, cfg.Heartbeat*time.Duration(n)/few)
+	}
+	return max(cfg.Heartbeat, most)
 }
 
 // Maker makes the layer.
@@ -59,8 +68,8 @@ func Maker() stack.Maker {
 				spread := p.Rand().Int64N(int64(l.beats)) + 1
 				l.beatAt = p.Now().Add(time.Duration(spread))
 				l.probeAt = p.Now().Add(p.Config().Probe)
-				l.due = min(l.beatAt, l.probeAt)
-				p.SetDeadline(l.due)
+				l.judgeAt = p.Now().Add(p.Silence() * 2 / 3)
+				l.sleep()
 			}
 			return l
 		}}
@@ -72,7 +81,9 @@ type layer struct {
 	beats   time.Duration // from one heartbeat to the next
 	beatAt  stack.Time
 	probeAt stack.Time
+	judgeAt stack.Time // when somebody may have been silent for long
 	due     stack.Time // when Expire was asked for
+	askedAt stack.Time // when somebody was asked last
 	heard   stack.Heard
 }
 
@@ -105,8 +116,7 @@ func (l *layer) Expire() {
 		l.round(now, l.Config().Probe)
 		return
 	}
-	l.beat(now, 0)
-	l.judge(now)
+	l.judge(now, l.beat(now, 0))
 	l.sleep()
 }
 
@@ -117,20 +127,27 @@ func (l *layer) round(now stack.Time, d time.Duration) {
 		l.SendControl(r, wire.KindProbe, 0, nil)
 	}
 	l.beat(now, l.Config().Probe/2)
-	l.judge(now)
+	l.judge(now, true)
 	l.sleep()
 }
 
 // beat tells that this member lives, if that is due within d.
-func (l *layer) beat(now stack.Time, d time.Duration) {
-	if l.beatAt <= now.Add(d) {
-		l.beatAt = now.Add(l.beats)
-		l.CastControl(wire.KindHeartbeat, 0, nil)
+func (l *layer) beat(now stack.Time, d time.Duration) bool {
+	if l.beatAt > now.Add(d) {
+		return false
 	}
+	l.beatAt = now.Add(l.beats)
+	l.CastControl(wire.KindHeartbeat, 0, nil)
+	return true
 }
 
+// sleep sets the next deadline. A heartbeat that is due shortly before a probe waits
+// for it.
 func (l *layer) sleep() {
-	l.due = min(l.beatAt, l.probeAt)
+	l.due = min(l.probeAt, l.judgeAt)
+	if slack := min(l.Config().Probe/2, l.beats/8); l.beatAt.Add(slack) < l.probeAt {
+		l.due = min(l.due, l.beatAt)
+	}
 	l.SetDeadline(l.due)
 }
 
@@ -145,29 +162,42 @@ func (l *layer) neighbour() int {
 	return -1
 }
 
-// judge suspects who has been silent for too long, and probes who soon will be.
-func (l *layer) judge(now stack.Time) {
-	ask := l.N() <= few || l.beatAt == now.Add(l.beats)
+// judge suspects who has been silent for too long, and asks who soon will be. It goes
+// from rank to rank backwards: when the one that this member watches is gone, it
+// watches the one before. It suspects with heartbeats and probes only, and not at the
+// very moment when the time is over: answers may be on their way.
+func (l *layer) judge(now stack.Time, suspect bool) {
+	apart := l.Silence() / oftenIn
+	if l.N() > few {
+		apart = l.Silence() / seldomIn
+	}
+	ask := l.askedAt == 0 || now.Sub(l.askedAt) >= apart
+	watched := true
+	l.judgeAt = stack.Never
 	l.Ask(&l.heard)
-	for r, at := range l.heard.At {
-		if r == l.Me() || l.failed[r] {
+	for i := 1; i < l.N(); i++ {
+		r := (l.Me() - i + l.N()) % l.N()
+		if l.failed[r] {
 			continue
 		}
-		silent, may := now.Sub(at), l.may(r)
-		switch {
-		case silent >= may:
-			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("silent for %v", silent)})
-		case silent >= may*2/3 && ask:
-			l.SendControl(r, wire.KindProbe, 1, nil)
+		at, may := l.heard.At[r], l.Silence()
+		if !watched {
+			may += l.beats - l.Config().Heartbeat
 		}
+		switch silent := now.Sub(at); {
+		case silent >= may && suspect:
+			l.Tell(stack.Suspect{Rank: r, Why: fmt.Sprintf("silent for %v", silent)})
+			continue
+		case silent >= may*2/3:
+			if ask {
+				l.askedAt = now
+				l.SendControl(r, wire.KindProbe, 1, nil)
+			}
+			l.judgeAt = min(l.judgeAt, l.askedAt.Add(apart))
+		default:
+			l.judgeAt = min(l.judgeAt, at.Add(may*2/3))
+		}
+		watched = false
 	}
-}
-
-// may is how long a member may be silent. The one before us probes us; from others
-// there are heartbeats only.
-func (l *layer) may(r int) time.Duration {
-	if (r+1)%l.N() == l.Me() {
-		return l.Silence()
-	}
-	return l.Silence() + l.beats - l.Config().Heartbeat
+	l.judgeAt = max(l.judgeAt, now+1)
 }

@@ -20,7 +20,7 @@ func (w *wordy) Attr() []byte { return make([]byte, wire.MaxAttr) }
 // TestWordy: what members say of themselves is no part of a decision, and does not
 // bound a group.
 func TestWordy(t *testing.T) {
-	const n = 60 // together they say more than a decision can be long
+	const n = 140 // of whom each half says more than a datagram can be long
 	w := sim.New(1, sim.Options{})
 	name, makers := layers.For(0)
 	var apps []*wordy
@@ -34,16 +34,29 @@ func TestWordy(t *testing.T) {
 		m.Join()
 		apps = append(apps, a)
 	}
-	if !w.WaitFor(10*time.Second, func() bool {
-		for _, a := range apps {
-			if a.Current == nil || len(a.Current.Members) != n {
-				return false
+	together := func(n int) {
+		t.Helper()
+		if !w.WaitFor(10*time.Second, func() bool {
+			for _, a := range apps {
+				if a.Current == nil || len(a.Current.Members) != n {
+					return false
+				}
 			}
+			return true
+		}) {
+			t.Fatalf("%d of %d members, view %v", len(apps[0].Current.Members), n,
+				apps[0].Current.ID)
 		}
-		return true
-	}) {
-		t.Fatalf("%d of %d members, view %v", len(apps[0].Current.Members), n, apps[0].Current.ID)
 	}
+	together(n)
+	var half []string
+	for i := range n / 2 {
+		half = append(half, fmt.Sprint("m", i))
+	}
+	w.Partition(half)
+	together(n / 2)
+	w.Heal()
+	together(n)
 	if err := w.Close(); err != nil {
 		t.Error(err)
 	}

@@ -26,6 +26,9 @@ type stale struct {
 // maxStale is how many old datagrams are kept for replays.
 const maxStale = 128
 
+// maxDatagram is what UDP takes in bytes. Longer ones the kernel refuses.
+const maxDatagram = 65507
+
 // Passing is a datagram or a run of them about to be delivered, for a filter.
 type Passing struct {
 	From, To string
@@ -67,6 +70,10 @@ func (w *World) land(f *flight) {
 
 // transmit is a member's Transmit.
 func (w *World) transmit(m *Member, to netip.AddrPort, b []byte, seg int) {
+	if min(seg, len(b)) > maxDatagram {
+		w.note("%s: a datagram of %d bytes is not sent", m.Name, len(b))
+		return
+	}
 	n := (len(b) + seg - 1) / seg
 	w.stats.Sent += uint64(n)
 	w.stats.SentBytes += uint64(len(b))

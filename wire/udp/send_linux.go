@@ -17,6 +17,7 @@ const (
 	stageLen   = 64 << 10 // bytes of small datagrams kept until the flush
 	smallSend  = 9000     // longest single datagram that is copied and kept
 	stallLimit = 10 * time.Millisecond
+	stuckFor   = 100 * time.Millisecond
 )
 
 // outSlots is the messages of one sendmmsg.
@@ -27,7 +28,8 @@ type outSlots struct {
 	names [outBatch]sockaddr
 	ctl   [outBatch][3]uint64 // one cmsghdr with a uint16
 	meta  [outBatch]outMeta
-	stage []byte // copies of small datagrams; its capacity is fixed
+	stage []byte    // copies of small datagrams; its capacity is fixed
+	stuck time.Time // when nothing had left the full send buffer for stallLimit
 }
 
 // outMeta is what we must know of a message when the kernel refuses it.
@@ -248,20 +250,37 @@ func (n *native) withoutGSO(o *outSlots, i int, errno unix.Errno) {
 // most stallLimit from one flush to the next, so that a dead link cannot hold the
 // loop up for long. What counts is the time that was asked for: when the processor
 // is taken away meanwhile, that is not the link's fault.
+//
+// What is for hosts that nobody has found yet stays in the send buffer for seconds.
+// Where that is all that is in it, there is nothing to wait for.
 func (n *native) awaitRoom(errno unix.Errno) bool {
-	if n.stall >= stallLimit {
+	if n.stall >= stallLimit || time.Since(n.out.stuck) < stuckFor {
 		return false
 	}
 	fds := []unix.PollFd{{Fd: int32(n.uni.fd), Events: unix.POLLOUT}}
-	wait := stallLimit - n.stall
+	wait, queued := stallLimit-n.stall, 0
 	if errno == unix.ENOBUFS { // the queue is full and the socket is not: no event comes
 		fds, wait = nil, 200*time.Microsecond
+	} else {
+		queued = n.queued()
 	}
 	ts := unix.NsecToTimespec(int64(wait))
 	k, err := unix.Ppoll(fds, &ts, nil)
+	if errno != unix.ENOBUFS && k == 0 && err == nil && n.queued() >= queued {
+		n.out.stuck = time.Now()
+	}
 	if k > 0 || errors.Is(err, unix.EINTR) {
 		wait = 50 * time.Microsecond // there is room, or nobody knows
 	}
 	n.stall += wait
 	return errno == unix.ENOBUFS || k > 0 || err != nil
+}
+
+// queued is how much is in the send buffer.
+func (n *native) queued() int {
+	k, err := unix.IoctlGetInt(n.uni.fd, unix.SIOCOUTQ)
+	if err != nil {
+		return 0
+	}
+	return k
 }

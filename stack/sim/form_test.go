@@ -1,0 +1,70 @@
+package sim_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"maestro/layers"
+	"maestro/stack"
+	"maestro/stack/sim"
+	"maestro/wire"
+)
+
+// TestForm has more members start one after the other, on two processors, than can follow
+// each of those who join. What they tell each other must not grow with their square: who
+// has not heard yet that a view is over is not told so by everybody.
+func TestForm(t *testing.T) {
+	if testing.Short() {
+		t.Skip("takes seconds")
+	}
+	const (
+		n    = 100
+		gap  = 20 * time.Millisecond
+		form = 500 * time.Millisecond
+	)
+	w := sim.New(1, sim.Options{Processors: 2, Cost: sim.Cost{Turn: 60 * time.Microsecond,
+		Receive: 30 * time.Microsecond, Transmit: 30 * time.Microsecond}})
+	name, makers := layers.For(0)
+	apps := make([]*sim.Recorder, n)
+	for i := range apps {
+		apps[i] = &sim.Recorder{}
+		m, err := w.Add(fmt.Sprintf("m%03d", i), stack.Config{StackName: name, Layers: makers},
+			apps[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.After(time.Duration(i)*gap, m.Join)
+	}
+	whole := func() bool {
+		for _, r := range apps {
+			if r.Current == nil || len(r.Current.Members) != n {
+				return false
+			}
+		}
+		return true
+	}
+	w.RunFor(n * gap / 2)
+	if apps[0].Current == nil {
+		t.Error("the first has to wait until the last is there")
+	}
+	for !whole() {
+		w.RunFor(time.Millisecond)
+		if took := time.Duration(w.Now()) - n*gap; took > form {
+			t.Fatalf("no common view %v after the last start", took)
+		}
+	}
+	var out, views uint64
+	for _, m := range w.Members() {
+		out += m.Group.Counters().PacketsOut[wire.KindDecision]
+		views = max(views, m.Group.Counters().Views)
+	}
+	t.Logf("one view %v after the last start; %d views, %d decisions sent",
+		time.Duration(w.Now())-n*gap, views, out)
+	if out > n*views {
+		t.Errorf("%d decisions sent, for %d views of at most %d members", out, views, n)
+	}
+	if err := w.Close(); err != nil {
+		t.Error(err)
+	}
+}
