@@ -24,7 +24,8 @@ type native struct {
 	// Waiting. Whoever calls wake writes the eventfd only when the loop sleeps.
 	ep, ev   int
 	parking  *parking // for long waits; nil if the runtime does not take them
-	lively   bool     // the last wait was not long
+	short    bool     // the last long wait was not
+	lively   bool     // nor the one before
 	events   [4]unix.EpollEvent
 	wait64   func(ep int, ev []unix.EpollEvent, ns int64) (int, unix.Errno)
 	evMu     sync.Mutex // guards ev between a wake and the close

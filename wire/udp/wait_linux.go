@@ -61,7 +61,9 @@ func (n *native) park(d time.Duration) error {
 	if err != nil {
 		return err
 	}
-	n.lively = time.Since(began) < soon
+	// One short wait is no stream: an answer may have come at once.
+	short := time.Since(began) < soon
+	n.lively, n.short = short && n.short, short
 	return n.found(k, errno)
 }
 
