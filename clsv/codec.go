@@ -11,7 +11,7 @@ import (
 // Fixed-size integers are little endian, others uvarints.
 
 // codecVersion begins both; a member of another version counts as a client.
-const codecVersion = 1
+const codecVersion = 2
 
 // cursor takes values off the front of bytes. After the first one that is not
 // there, bad stays set and every value reads as zero.
@@ -86,7 +86,8 @@ type attr struct {
 	untold   bool
 	idle     bool   // does not want to be a server for the time being
 	progress uint64 // bytes of state received in this transfer
-	version  uint64 // of its state
+	// agreed and version say how old its state is: see Side.
+	agreed, version uint64
 	// kept is, of a server that has lost its place and does not know it yet,
 	// since it has not accepted the view, the lineage of the state that it still
 	// serves; unless the view message is still to come.
@@ -112,7 +113,7 @@ func bit(b bool, mask byte) byte {
 
 // append appends
 //
-//	version u8 | flags u8 | list + 4*xfer u8 | since | progress | version | kept
+//	version u8 | flags u8 | list + 4*xfer u8 | since | progress | agreed | version | kept
 //
 // the last if the flag is set.
 func (a *attr) append(b []byte) []byte {
@@ -122,6 +123,7 @@ func (a *attr) append(b []byte) []byte {
 		byte(a.place.list)|byte(a.place.xfer)<<2)
 	b = binary.AppendUvarint(b, a.place.since)
 	b = binary.AppendUvarint(b, a.progress)
+	b = binary.AppendUvarint(b, a.agreed)
 	b = binary.AppendUvarint(b, a.version)
 	if a.kept != 0 {
 		b = binary.LittleEndian.AppendUint64(b, a.kept)
@@ -139,7 +141,7 @@ func (a *attr) parse(b []byte) bool {
 	if flags&attrServer != 0 {
 		a.role = Server
 	}
-	a.progress, a.version = c.uvarint(), c.uvarint()
+	a.progress, a.agreed, a.version = c.uvarint(), c.uvarint(), c.uvarint()
 	if flags&attrKept != 0 {
 		a.kept = c.u64()
 	}
@@ -157,8 +159,9 @@ type roles struct {
 	joined  bool   // somebody joined
 	merged  bool   // several views were merged
 	lineage uint64 // names the state
-	version uint64 // of the state at the beginning of the view
-	places  []place
+	// agreed and version are of the state at the beginning of the view.
+	agreed, version uint64
+	places          []place
 }
 
 // The bits of roles' flags.
@@ -171,12 +174,13 @@ const (
 
 // append appends
 //
-//	version u8 | flags u8 | lineage u64 | version | n | n * (list + 4*xfer u8)
+//	version u8 | flags u8 | lineage u64 | agreed | version | n | n * (list + 4*xfer u8)
 //	| since, of each member that transfers
 func (r *roles) append(b []byte) []byte {
 	b = append(b, codecVersion, bit(r.lost, rolesLost)|bit(r.tainted, rolesTainted)|
 		bit(r.joined, rolesJoined)|bit(r.merged, rolesMerged))
 	b = binary.LittleEndian.AppendUint64(b, r.lineage)
+	b = binary.AppendUvarint(b, r.agreed)
 	b = binary.AppendUvarint(b, r.version)
 	b = binary.AppendUvarint(b, uint64(len(r.places)))
 	for _, p := range r.places {
@@ -197,7 +201,7 @@ func (r *roles) parse(b []byte, n int) bool {
 	v, flags := c.u8(), c.u8()
 	*r = roles{lost: flags&rolesLost != 0, tainted: flags&rolesTainted != 0,
 		joined: flags&rolesJoined != 0, merged: flags&rolesMerged != 0,
-		lineage: c.u64(), version: c.uvarint()}
+		lineage: c.u64(), agreed: c.uvarint(), version: c.uvarint()}
 	count := c.uvarint()
 	if c.bad || v != codecVersion || count > wire.MaxMembers || n >= 0 && count != uint64(n) {
 		*r = roles{places: make([]place, max(n, 0))}

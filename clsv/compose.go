@@ -17,22 +17,29 @@ type Side struct {
 	// sources in the middle of a transfer.
 	Whole   bool
 	Primary bool
-	// Version is the largest state version among its normal servers.
-	Version, Lineage uint64
+	// Agreed is the logical time of the last primary view that is known to have been
+	// installed by a quorum and that the state comes from, 0 if there is none or no
+	// Options.Quorum. Version is the state's version, see SetStateVersion. Both are
+	// those of the normal server for which they are the largest, in this order.
+	Agreed, Version uint64
+	Lineage         uint64
 }
 
 // MergePolicy compares two sides of a merge: the state of the larger one is
 // kept, the servers of the others get it. It must be a total order, and equal
-// at all members.
+// at all members. It is called with the group locked: it must be quick, and make no
+// downcalls. If it panics, PreferOlder decides, as if this member, which then leaves
+// with ErrPanic, were no server.
 type MergePolicy func(a, b Side) int
 
 // PreferOlder is the default merge policy. It prefers, in this order: normal
-// servers, a whole state, the primary view, the higher state version, more
-// servers, more members, the larger view id.
+// servers, a whole state, the later view that a quorum agreed on, the primary view,
+// the higher state version, more servers, more members, the larger view id.
 func PreferOlder(a, b Side) int {
 	return cmp.Or(
 		rank(a.Servers > 0, b.Servers > 0),
 		rank(a.Whole, b.Whole),
+		cmp.Compare(a.Agreed, b.Agreed),
 		rank(a.Primary, b.Primary),
 		cmp.Compare(a.Version, b.Version),
 		cmp.Compare(a.Servers, b.Servers),
@@ -44,9 +51,11 @@ func rank(a, b bool) int { return int(bit(a, 1)) - int(bit(b, 1)) }
 
 // composer makes the lists of the view that follows.
 type composer struct {
+	self   Endpoint
 	policy MergePolicy
 	lost   SourcesLost
 	quorum int
+	broken error // the policy has panicked
 }
 
 // party is one of the views that end.
@@ -57,6 +66,7 @@ type party struct {
 	had bool
 	// entered says that the members' applications accept it before the next.
 	entered bool
+	mine    bool // this member is one of its servers
 }
 
 // joint is a member of the next view and where it comes from.
@@ -106,7 +116,8 @@ func (c *composer) read(p *stack.Proposal) ([]party, []joint) {
 			}
 			if j.serves() {
 				q.Servers++
-				q.Version = max(q.Version, j.version)
+				q.see(j.agreed, j.version)
+				q.mine = q.mine || m.ID == c.self
 			}
 			found[m.ID] = j
 		}
@@ -122,6 +133,13 @@ func (c *composer) read(p *stack.Proposal) ([]party, []joint) {
 	return parties, joints
 }
 
+// see takes in how old the state of one of a side's servers is.
+func (s *Side) see(agreed, version uint64) {
+	if cmp.Or(cmp.Compare(agreed, s.Agreed), cmp.Compare(version, s.Version)) > 0 {
+		s.Agreed, s.Version = agreed, version
+	}
+}
+
 // serves reports whether the member has the state of its party.
 func (j *joint) serves() bool {
 	return j.role == Server && (j.place.list == inServers || j.place.list == inXfer && j.done)
@@ -133,7 +151,8 @@ func (c *composer) roles(id ViewID, parties []party, joints []joint) roles {
 	win := c.winner(parties)
 	if win >= 0 {
 		w := &parties[win]
-		r.lineage, r.version, r.tainted = w.Lineage, w.Version, !w.Whole
+		r.lineage, r.tainted = w.Lineage, !w.Whole
+		r.agreed, r.version = w.Agreed, w.Version
 	}
 	for i := range joints {
 		r.places[i] = joints[i].next(win, id.Ltime)
@@ -147,15 +166,41 @@ func (c *composer) roles(id ViewID, parties []party, joints []joint) roles {
 	return r
 }
 
-// winner is the party whose state goes on, -1 if nobody has any.
+// winner is the party whose state goes on, -1 if nobody has any. When the policy
+// panics this member is about to leave: its state does not count.
 func (c *composer) winner(parties []party) int {
+	sound := c.broken == nil
+	win := c.largest(parties)
+	if sound && c.broken != nil {
+		for i := range parties {
+			parties[i].Servers -= int(bit(parties[i].mine, 1))
+		}
+		win = c.largest(parties)
+	}
+	return win
+}
+
+func (c *composer) largest(parties []party) int {
 	win := -1
 	for i := range parties {
-		if parties[i].Servers > 0 && (win < 0 || c.policy(parties[i].Side, parties[win].Side) > 0) {
+		if parties[i].Servers > 0 && (win < 0 || c.prefer(parties[i].Side, parties[win].Side) > 0) {
 			win = i
 		}
 	}
 	return win
+}
+
+// prefer asks the policy; one that has panicked is not asked again.
+func (c *composer) prefer(a, b Side) (n int) {
+	if c.broken != nil {
+		return PreferOlder(a, b)
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			c.broken, n = panicked(r), PreferOlder(a, b)
+		}
+	}()
+	return c.policy(a, b)
 }
 
 // next is the place of a member where the state of party win goes on, or of
@@ -212,7 +257,7 @@ func (c *composer) begin(id ViewID, r *roles, parties []party, joints []joint) {
 	switch {
 	case b.kept != 0: // it is a server still, as far as it knows
 		r.lost = waiting > 1 || waiting == 1 && b.place.list != inXfer
-		r.lineage, r.version = b.kept, b.version
+		r.lineage, r.agreed, r.version = b.kept, b.agreed, b.version
 	case r.lost && c.lost != Promote:
 		return
 	case r.lost:
@@ -221,7 +266,7 @@ func (c *composer) begin(id ViewID, r *roles, parties []party, joints []joint) {
 		r.lineage = lineage(id)
 		return // a server without transfer is there to ask
 	default:
-		r.lineage, r.version = lineage(id), b.version
+		r.lineage, r.agreed, r.version = lineage(id), b.agreed, b.version
 	}
 	for i := range r.places {
 		if r.places[i].list == inXfer {

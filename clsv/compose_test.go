@@ -17,8 +17,8 @@ import (
 //
 // with the role C (client), N (server, NoXfer), F, P, A (server with free,
 // protected, atomic transfer), the state - (joins), c, t, s (its list) and
-// options d (done), e (expired), i (idle), +n (progress), *n (version), k (has
-// kept its state), @n (transfer began at time n).
+// options d (done), e (expired), i (idle), +n (progress), *n (version), ^n (agreed),
+// k (has kept its state), @n (transfer began at time n).
 func proposal(s string) *stack.Proposal {
 	p := &stack.Proposal{Next: &wire.View{ID: wire.ViewID{Ltime: 50, Coord: end("z")}}}
 	for i, ps := range strings.Split(s, "|") {
@@ -69,6 +69,8 @@ func set(s string, a *attr) {
 		a.progress = n
 	case '*':
 		a.version = n
+	case '^':
+		a.agreed = n
 	case '@':
 		a.place.since = n
 	}
@@ -114,6 +116,9 @@ func render(p *stack.Proposal) string {
 		s += " kept"
 	case r.lineage != 0:
 		s += " new"
+	}
+	if r.agreed > 0 {
+		s += fmt.Sprint(" agreed ", r.agreed)
 	}
 	if r.version > 0 {
 		s += fmt.Sprint(" v", r.version)
@@ -164,6 +169,8 @@ func TestCompose(t *testing.T) {
 			want: "S[b] T[x@50] C[] free kept v9"},
 		{name: "merge, version", in: "aFs*1 bFs*1 cCc|dFs*2 eAt@9 fCc",
 			want: "S[d] T[a@50 b@50 e@9] C[c f] atomic of 1 v2"},
+		{name: "merge, agreed", in: "aFs^3*99|dFs^7*2 eFs^6*50",
+			want: "S[d e] T[a@50] C[] free of 1 agreed 7 v2"},
 		{name: "merge, servers", in: "aFs|dFs eFs", want: "S[d e] T[a@50] C[] free of 1"},
 		{name: "merge, members", in: "aFs|dFs eCc", want: "S[d] T[a@50] C[e] free of 1"},
 		{name: "merge, clients are no servers", in: "aCc bCc cCc|dFs",
@@ -176,7 +183,7 @@ func TestCompose(t *testing.T) {
 			want: "S[a] T[d@50 e@50] C[] free of 0 v2"},
 	} {
 		t.Run(x.name, func(t *testing.T) {
-			c := composer{PreferOlder, x.lost, 0}
+			c := composer{policy: PreferOlder, lost: x.lost}
 			p := proposal(x.in)
 			c.compose(p)
 			if got := render(p); got != x.want {
@@ -190,7 +197,7 @@ func TestCompose(t *testing.T) {
 }
 
 func TestComposeQuorum(t *testing.T) {
-	c := composer{PreferOlder, Promote, 3}
+	c := composer{policy: PreferOlder, quorum: 3}
 	for in, want := range map[string]bool{"aCc bCc cCc": true, "aCc bCc": false,
 		"aCc|bC-|cC-": true} {
 		p := proposal(in)
@@ -212,6 +219,8 @@ func TestPreferOlder(t *testing.T) {
 		{Servers: 2, Whole: true},
 		{Servers: 1, Whole: true, Version: 1},
 		{Servers: 1, Whole: true, Primary: true},
+		{Servers: 1, Whole: true, Agreed: 1},
+		{Servers: 1, Whole: true, Agreed: 2},
 	}
 	if !slices.IsSortedFunc(order, PreferOlder) {
 		t.Error("not in order")
@@ -228,13 +237,13 @@ func TestCodecs(t *testing.T) {
 		a := attr{role: Role(i & 1),
 			place: place{list(i >> 1 & 3), Xfer(i >> 3 & 3), uint64(i * i)},
 			done:  i>>5&1 != 0, expired: i>>6&1 != 0, idle: i>>7&1 != 0, progress: uint64(i) << 40,
-			version: uint64(i), kept: uint64(i >> 8 & 1)}
+			agreed: uint64(i) << 3, version: uint64(i), kept: uint64(i >> 8 & 1)}
 		var b attr
 		if e := a.append(nil); !b.parse(e) || a != b {
 			t.Fatalf("%+v, %+v", a, b)
 		}
 	}
-	r := roles{lost: true, lineage: 1 << 60, version: 5, places: make([]place, 3)}
+	r := roles{lost: true, lineage: 1 << 60, agreed: 300, version: 5, places: make([]place, 3)}
 	r.places[1] = place{inXfer, AtomicXfer, 99}
 	var s roles
 	e := r.append(nil)
@@ -300,7 +309,7 @@ func FuzzClSv(f *testing.F) {
 				p.Parties[i].Members[j].Attr = b
 			}
 		}
-		c := composer{PreferOlder, Promote, 0}
+		c := composer{policy: PreferOlder}
 		if c.compose(p); render(p) == "malformed" {
 			t.Error("malformed")
 		}

@@ -44,6 +44,7 @@ type core struct {
 	started, leaving bool
 	over, closed     bool    // Exit has been called; buffers are given back
 	cause            error   // why this member leaves by itself
+	exitErr          error   // a panic of Exit
 	joinErr          error   // why joined was closed without a view
 	after            Runtime // to be closed after Exit, if not nil
 	timers           timers
@@ -84,7 +85,7 @@ func newCore(opts *Options, h Handler, x Exchanger) *core {
 	c := &core{opts: opts, h: h, x: x, rec: opts.Trace,
 		joined: make(chan struct{}), exiting: make(chan struct{}), exited: make(chan struct{}),
 		beatAt: stack.Never, gatherAt: stack.Never, hastenAt: stack.Never,
-		composer: composer{opts.Merge, opts.SourcesLost, opts.Quorum}}
+		composer: composer{policy: opts.Merge, lost: opts.SourcesLost, quorum: opts.Quorum}}
 	if c.rec != nil {
 		c.hash, _ = h.(StateHasher)
 	}
@@ -95,6 +96,7 @@ func newCore(opts *Options, h Handler, x Exchanger) *core {
 // attach is called once, with the group locked, before anything else.
 func (c *core) attach(g *stack.Group, do func(func(*stack.Group))) {
 	c.group, c.do, c.self, c.begun = g, do, g.Config().Self, g.Now()
+	c.composer.self = c.self
 	c.record(&trace.Event{Kind: trace.Start, Role: trace.Role(c.opts.Role),
 		Xfer: trace.Xfer(c.opts.Xfer)})
 }
@@ -306,10 +308,21 @@ func (c *core) closing(rt Runtime) {
 	c.act()
 }
 
-// exit runs the last callback.
+// fail has this member leave because its application has panicked.
+func (c *core) fail(err error) {
+	if c.cause == nil && !c.over {
+		c.cause = err
+		c.Note(err.Error())
+		c.todo |= doLeave
+	}
+}
+
+// exit runs the last callback. If that panics too, Leave and Close tell.
 func (c *core) exit(err error) {
 	close(c.exiting)
-	c.h.Exit(err)
+	c.failure = nil
+	c.run(func() { c.h.Exit(err) })
+	c.exitErr = c.failure
 	var rt Runtime
 	c.do(func(*stack.Group) { rt = c.after })
 	if rt != nil {
@@ -347,8 +360,7 @@ func (c *core) finish() {
 		return
 	default:
 	}
-	close(c.exiting)
-	c.run(func() { c.h.Exit(ErrClosed) })
+	c.exit(ErrClosed)
 	c.do(func(*stack.Group) { c.record(&trace.Event{Kind: trace.Exit}) })
 	c.signal(ErrClosed)
 }

@@ -31,14 +31,14 @@ func TestDefectRequestToNonCoordinator(t *testing.T) {
 
 // Integers went out in the byte order of the host. Guard: codec.go.
 func TestDefectByteOrder(t *testing.T) {
-	r := roles{lineage: 0x0102030405060708, version: 300,
+	r := roles{lineage: 0x0102030405060708, agreed: 9, version: 300,
 		places: []place{{list: inXfer, xfer: AtomicXfer, since: 5}}}
-	want := []byte{codecVersion, 0, 8, 7, 6, 5, 4, 3, 2, 1, 0xac, 2, 1, 1 | 3<<2, 5}
+	want := []byte{codecVersion, 0, 8, 7, 6, 5, 4, 3, 2, 1, 9, 0xac, 2, 1, 1 | 3<<2, 5}
 	if got := r.append(nil); !bytes.Equal(got, want) {
 		t.Errorf("roles are % x, want % x", got, want)
 	}
 	a := attr{role: Server, kept: 0x0102030405060708, place: place{list: inServers}}
-	want = []byte{codecVersion, attrServer | attrKept, byte(inServers), 0, 0, 0,
+	want = []byte{codecVersion, attrServer | attrKept, byte(inServers), 0, 0, 0, 0,
 		8, 7, 6, 5, 4, 3, 2, 1}
 	if got := a.append(nil); !bytes.Equal(got, want) {
 		t.Errorf("attributes are % x, want % x", got, want)

@@ -26,7 +26,8 @@ var (
 	ErrDeadline        = errors.New("state transfer made no progress in time")
 	ErrMergeLost       = errors.New("merged with servers whose state won")
 	ErrSourcesLost     = errors.New("all servers that had the state are gone")
-	ErrPanic           = errors.New("handler panicked")
+	ErrNoFill          = errors.New("nothing to fill the message with")
+	ErrPanic           = errors.New("application panicked")
 	ErrOptions         = errors.New("bad options")
 )
 

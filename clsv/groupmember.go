@@ -182,7 +182,8 @@ func (m *GroupMember) publish(l *life) error {
 // but once the member is out for BlockTimeout at most. Within a callback it only
 // begins to leave: Exit follows.
 //
-// Errors: ErrNotJoined before Join and after Leave, ErrClosed, ctx's.
+// Errors: ErrNotJoined before Join and after Leave, ErrClosed, ctx's; ErrPanic if
+// Exit has panicked.
 func (m *GroupMember) Leave(ctx context.Context) error {
 	if err := m.StartLeave(); err != nil || inCallback() {
 		return err
@@ -190,6 +191,9 @@ func (m *GroupMember) Leave(ctx context.Context) error {
 	l := m.current()
 	if err := l.rt.Wait(ctx, l.core.exited, 0); err != nil {
 		return m.fail("leave", err)
+	}
+	if l.core.exitErr != nil {
+		return m.fail("leave", l.core.exitErr)
 	}
 	return nil
 }
@@ -223,7 +227,10 @@ func (m *GroupMember) Close() error {
 		err = cerr
 	}
 	l.core.finish()
-	if err != nil && !errors.Is(err, context.DeadlineExceeded) {
+	if err == nil || errors.Is(err, context.DeadlineExceeded) {
+		err = l.core.exitErr
+	}
+	if err != nil {
 		return m.fail("close", err)
 	}
 	return nil

@@ -10,8 +10,14 @@ import "time"
 // member's. Every downcall may be made from within them. Bytes handed over are
 // borrowed for the call: copy what is to be kept. Views are immutable and may
 // be kept. A callback may take its time: senders are throttled by and by, and a
-// view change waits for it, but not for ever. One that panics takes the member
-// out of the group; Exit reports the error.
+// view change waits for it, but not for ever.
+//
+// A callback that panics takes the member out of the group. It is the last one but
+// Exit, which reports ErrPanic and where it was; if it was Exit itself, Leave and
+// Close do. The same holds for whatever else of the application's is called by the
+// library on its own account, whether it is a callback or not, here and in the
+// packages above. What a downcall calls on behalf of its caller, such as CastFill's
+// fill, fails that call only.
 //
 // A Handler that also is an Exchanger takes part in the exchange of state
 // messages before each view, one that also is a StateHasher shows its state to

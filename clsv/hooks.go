@@ -10,8 +10,8 @@ import (
 
 // Attr is what this member says of itself when the group's view ends.
 func (c *core) Attr() []byte {
-	a := attr{role: c.opts.Role, place: place{list: inNone, xfer: c.opts.Xfer},
-		version: c.version, idle: c.idle}
+	a := attr{role: c.opts.Role, place: place{list: inNone, xfer: c.opts.Xfer}, idle: c.idle}
+	a.agreed, a.version = c.age(c.cur)
 	if c.opts.Role == Client {
 		a.place.xfer = NoXfer
 	}
@@ -20,14 +20,12 @@ func (c *core) Attr() []byte {
 		a.untold = in.roles.lost && !in.entered
 		// Who has lost its place gets it back when the application knows.
 		a.idle = a.idle || in.me.list == inClients && c.app != in
-		if !c.versioned {
-			a.version = in.roles.version + in.applied
-		}
 		if in.me.list == inXfer {
 			c.attrXfer(&a)
 		}
 		if !in.entered && c.app != nil && c.view.State == ServerNormal && in.me.list != inServers {
-			a.kept, a.version = c.app.roles.lineage, c.appVersion()
+			a.kept = c.app.roles.lineage
+			a.agreed, a.version = c.age(c.app)
 		}
 	}
 	return a.append(nil)
@@ -47,7 +45,12 @@ func (c *core) attrXfer(a *attr) {
 func (c *core) Exchange() bool { return c.x != nil }
 
 // Compose completes the view that follows.
-func (c *core) Compose(p *stack.Proposal) { c.composer.compose(p) }
+func (c *core) Compose(p *stack.Proposal) {
+	c.composer.compose(p)
+	if c.composer.broken != nil {
+		c.fail(c.composer.broken)
+	}
+}
 
 // Core is the servers, normal and transferring, if there are clients too: what
 // is for servers does not reach the clients' sockets.
@@ -70,7 +73,8 @@ func (c *core) Weight() []byte { return c.weight }
 func (c *core) weigh() {
 	r, v := &c.cur.roles, c.cur.view
 	n := r.count(inServers)
-	w := append(c.weight[:0:0], bit(n > 0, 1), bit(!r.tainted, 1), bit(v.Primary, 1))
+	w := append(c.weight[:0:0], bit(n > 0, 1), bit(!r.tainted, 1))
+	w = append(binary.BigEndian.AppendUint64(w, r.agreed), bit(v.Primary, 1))
 	w = binary.BigEndian.AppendUint64(w, r.version)
 	w = binary.BigEndian.AppendUint16(w, uint16(n))
 	c.weight = binary.BigEndian.AppendUint16(w, uint16(len(v.Members)))

@@ -241,11 +241,14 @@ func (c *core) runSome() {
 func (c *core) run(f func()) {
 	defer func() {
 		if r := recover(); r != nil {
-			c.failure = fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack())
+			c.failure = panicked(r)
 		}
 	}()
 	f()
 }
+
+// panicked is the error of an application that has panicked with r.
+func panicked(r any) error { return fmt.Errorf("%w: %v\n%s", ErrPanic, r, debug.Stack()) }
 
 // call runs one callback.
 func (c *core) call(it *item) {
@@ -290,6 +293,9 @@ func (c *core) call(it *item) {
 		}
 		c.h.AcceptedView(ev.view, ev.data)
 	case opExit:
+		if ev.err == nil {
+			ev.err = c.failure // of a callback after the end was certain
+		}
 		c.exit(ev.err)
 	case opDropped:
 		c.h.Dropped(ev.drop)
@@ -357,10 +363,8 @@ func (c *core) Done() {
 		c.in = slices.Delete(c.in, 0, c.head)
 		c.head = 0
 	}
-	if c.failure != nil && c.cause == nil && !c.over {
-		c.cause = c.failure
-		c.Note(c.failure.Error())
-		c.todo |= doLeave
+	if c.failure != nil {
+		c.fail(c.failure)
 	}
 	c.act()
 }
@@ -383,7 +387,9 @@ func (c *core) handled(it *item) {
 	case opPropose:
 		c.proposed(it.ev)
 	case opAccept:
-		c.accepted()
+		if c.failure == nil {
+			c.accepted()
+		}
 	case opExit:
 		c.left(it.ev.err)
 	}

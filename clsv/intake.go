@@ -76,10 +76,11 @@ type intake struct {
 	roles     roles
 	me        place
 	typ       Xfer
-	prime     bool   // with PrimaryOnly: a quorum has installed it
+	prime     bool   // a quorum has installed it, and messages may flow
 	begun     bool   // its application is about to know that
-	here      []bool // who has, by rank; nil if it cannot become prime
+	here      []bool // who has installed it, by rank; nil if nobody tells
 	announced int
+	agreed    bool // a quorum has, and this member knew before Stop
 	viewMsg   []byte
 	streams   []stream // the group's
 	applied   uint64   // messages received that may have changed the state, see apply
@@ -105,11 +106,26 @@ func newIntake(epoch uint64, v *stack.View) *intake {
 }
 
 // apply counts a message that may have changed the state: in a view that is not
-// primary, applications refuse it.
+// primary, applications refuse it. With a quorum none counts from Stop on: with
+// total order what counts is then a beginning of the one order that the view has,
+// and who has counted more has what all others have counted.
 func (in *intake) apply() {
-	if in.view.Primary {
+	if in.view.Primary && !(in.here != nil && in.stopping) {
 		in.applied++
 	}
+}
+
+// age is how old the state is, see Side: what came in a view that may have been
+// installed by few does not make it older.
+func (in *intake) age() (agreed, version uint64) {
+	agreed, version = in.roles.agreed, in.roles.version
+	switch {
+	case in.here == nil:
+		version += in.applied
+	case in.agreed:
+		agreed, version = in.view.ID.Ltime, version+in.applied
+	}
+	return agreed, version
 }
 
 // consumed tells the group how far the application is.

@@ -194,7 +194,8 @@ func (m *Member) RetryTransfer() error {
 
 // SetStateVersion tells how old this server's state is, in a measure of the
 // application's that grows; merge policies compare it. Without it the version
-// is the number of casts and scasts that the state has seen in primary views.
+// is the number of casts and scasts that the state has seen in primary views; with a
+// quorum of those that a quorum has installed, and before each began to end.
 func (m *Member) SetStateVersion(version uint64) error {
 	return m.try("set version", func(c *core) error {
 		c.versioned, c.version = true, version

@@ -332,6 +332,7 @@ func minorityVersion(t *testing.T) {
 	b := l.join("B", quorum(server(clsv.FreeXfer)))
 	l.join("c", quorum(client))
 	l.ok(b.m.XferDone())
+	l.until(func() bool { return b.m.State() == clsv.ServerNormal })
 	l.settle()
 	l.cast("c", "counts")
 	l.run(20 * ms)

@@ -53,7 +53,9 @@ type GroupOptions struct {
 	NoLocal bool
 	// Bootstrap has the member found the group without looking for it first.
 	Bootstrap bool
-	// Quorum is how many members make a view primary. 0: every view is.
+	// Quorum is how many members make a view primary. 0: every view is. It should be
+	// more than half of the members that there will ever be at the same time. See
+	// View.Primary and PrimaryObserver.
 	Quorum int
 	// PrimaryOnly has all messages but those of state transfers go out only in
 	// views that are primary, in which no server transfers, and which a quorum

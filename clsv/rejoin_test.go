@@ -69,28 +69,22 @@ func TestRejoinDuringExit(t *testing.T) {
 // late is a driver whose runtimes take their time for the first downcall.
 type late struct {
 	clsv.Net
-	begun chan bool
+	begun, gate chan bool
 }
 
 type lateRuntime struct {
 	clsv.Runtime
-	first chan bool
+	gate chan bool
 }
 
 func (d late) Start(o *clsv.GroupOptions, app stack.Runner) (clsv.Runtime, error) {
 	rt, err := d.Net.Start(o, app)
-	r := &lateRuntime{rt, make(chan bool, 1)}
-	r.first <- true
 	close(d.begun)
-	return r, err
+	return &lateRuntime{rt, d.gate}, err
 }
 
 func (r *lateRuntime) Do(f func(*stack.Group)) {
-	select {
-	case <-r.first:
-		time.Sleep(50 * time.Millisecond)
-	default:
-	}
+	<-r.gate
 	r.Runtime.Do(f)
 }
 
@@ -104,7 +98,7 @@ func TestCallWhileJoining(t *testing.T) {
 			o := clsv.Options{}
 			o.Group = fmt.Sprint("early-", time.Now().UnixNano())
 			o.Bootstrap, o.Transport.Interface = true, "lo"
-			d := late{begun: make(chan bool)}
+			d := late{begun: make(chan bool), gate: make(chan bool)}
 			m, err := clsv.NewMember(o, d)
 			if err != nil {
 				t.Fatal(err)
@@ -112,7 +106,6 @@ func TestCallWhileJoining(t *testing.T) {
 			joined := make(chan error, 1)
 			go func() { joined <- m.Join(ctx) }()
 			<-d.begun
-			time.Sleep(20 * time.Millisecond)
 			if what == "look" {
 				if v := m.View(); v != nil {
 					t.Error(v)
@@ -120,6 +113,7 @@ func TestCallWhileJoining(t *testing.T) {
 				if _, err := m.TryCast([]byte("x")); !errors.Is(err, clsv.ErrNotJoined) {
 					t.Error(err)
 				}
+				close(d.gate)
 				if err := <-joined; err != nil {
 					t.Error(err)
 				}
@@ -132,6 +126,7 @@ func TestCallWhileJoining(t *testing.T) {
 				t.Errorf("it took %v to close", took)
 			}
 			if what == "close" {
+				close(d.gate)
 				if err := <-joined; !errors.Is(err, clsv.ErrClosed) {
 					t.Error(err)
 				}

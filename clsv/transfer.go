@@ -32,7 +32,8 @@ func (c *core) degrade(old, v *View, in *intake) *Degraded {
 	if old == nil {
 		return nil
 	}
-	d := &Degraded{View: v.ID, Winner: in.roles.version, Version: c.appVersion()}
+	d := &Degraded{View: v.ID, Winner: in.roles.version}
+	_, d.Version = c.age(c.app)
 	restarted := v.StartXfer && (old.State == ServerXfer || old.State == ServerXferDone)
 	switch {
 	case old.State == ServerNormal && v.State != ServerNormal, restarted:
@@ -48,13 +49,15 @@ func (c *core) degrade(old, v *View, in *intake) *Degraded {
 	return d
 }
 
-// appVersion is the version of the application's state in the view that it is
-// in.
-func (c *core) appVersion() uint64 {
-	if c.versioned || c.app == nil {
-		return c.version
+// age is how old this member's state is, in a view, nil for none: see Side.
+func (c *core) age(in *intake) (agreed, version uint64) {
+	if in != nil {
+		agreed, version = in.age()
 	}
-	return c.app.roles.version + c.app.applied
+	if c.versioned {
+		version = c.version
+	}
+	return agreed, version
 }
 
 // enterTransfer follows this member's transfer into a view.

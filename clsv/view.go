@@ -23,8 +23,11 @@ type GroupView struct {
 	MyRank, MyOldRank int
 	// Coordinator is the member of rank 0.
 	Coordinator, OldCoordinator Endpoint
-	// Primary says that the view has enough members for a quorum; always true
-	// without one. See also GroupOptions.PrimaryOnly.
+	// Primary says that the view has enough members on its list for a quorum; always
+	// true without one. It may be that only a few of them ever install the view, while
+	// the rest of the list goes to another primary one: that a quorum has installed it
+	// is told by PrimaryObserver, and waited for with GroupOptions.PrimaryOnly, by
+	// package prim, and by package rsm before it acknowledges anything.
 	Primary bool
 	// Protocol and Properties are the stack's.
 	Protocol   string

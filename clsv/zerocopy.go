@@ -18,15 +18,21 @@ import (
 // group is locked meanwhile: it must be short, make no downcalls and not keep the
 // bytes. If it panics nothing is sent.
 //
-// Errors: those of Cast, and ErrPanic.
+// Errors: those of Cast, ErrPanic, and ErrNoFill if fill is nil or n negative.
 func (m *GroupMember) CastFill(ctx context.Context, n int, fill func([]byte)) (SendView, error) {
-	return m.send(ctx, &post{kind: Cast, fill: fill, room: max(n, 0)})
+	if fill == nil || n < 0 {
+		return SendView{}, m.fail(Cast.String(), ErrNoFill)
+	}
+	return m.send(ctx, &post{kind: Cast, fill: fill, room: n})
 }
 
 // TryCastFill is CastFill, but never waits: when too much waits already, it
 // returns ErrWouldBlock.
 func (m *GroupMember) TryCastFill(n int, fill func([]byte)) (SendView, error) {
-	return m.trySend(&post{kind: Cast, fill: fill, room: max(n, 0)})
+	if fill == nil || n < 0 {
+		return SendView{}, m.fail(Cast.String(), ErrNoFill)
+	}
+	return m.trySend(&post{kind: Cast, fill: fill, room: n})
 }
 
 // materialize writes a message that fill was to write to memory of its own.

@@ -125,8 +125,25 @@ func TestCastFill(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if _, err := ms[0].CastFill(ctx, 1, nil); !errors.Is(err, clsv.ErrClosed) &&
+	if _, err := ms[0].CastFill(ctx, 1, func([]byte) {}); !errors.Is(err, clsv.ErrClosed) &&
 		!errors.Is(err, clsv.ErrNotJoined) {
 		t.Errorf("after Close: %v", err)
 	}
+}
+
+// TestCastFillNil: a message that nobody writes is an error, and nothing is sent.
+func TestCastFillNil(t *testing.T) {
+	l := newLab(t)
+	a := l.join("A", client)
+	some := func([]byte) {}
+	_, err := a.m.TryCastFill(3, nil)
+	l.is(err, clsv.ErrNoFill)
+	_, err = a.m.TryCastFill(-1, some)
+	l.is(err, clsv.ErrNoFill)
+	_, err = a.m.CastFill(t.Context(), 0, nil)
+	l.is(err, clsv.ErrNoFill)
+	_, err = a.m.TryCastFill(0, some)
+	l.ok(err)
+	l.run(20 * ms)
+	l.got("A", "A:")
 }

@@ -3,6 +3,8 @@ package csx
 import (
 	"context"
 	"fmt"
+	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,6 +113,12 @@ func (a adapter) StateHash() uint64 {
 func (a adapter) AcceptedView(v *clsv.View, viewMsg []byte) {
 	m := a.m
 	x, prev, ended := m.enter(v)
+	begun := false
+	defer func() {
+		if x != nil && !begun { // the handler has panicked, or the member is closed
+			close(x.returned)
+		}
+	}()
 	run(ended)
 	if v.StartXfer || v.State == clsv.BecomingServer {
 		m.primary.forget()
@@ -124,7 +132,7 @@ func (a adapter) AcceptedView(v *clsv.View, viewMsg []byte) {
 	}
 	switch {
 	case x != nil:
-		_ = m.Go(func() { m.transfer(x, prev) })
+		begun = m.Go(func() { m.transfer(x, prev) }) == nil
 	case v.State == clsv.ServerXfer:
 		m.reask()
 	case v.State == clsv.ServerNormal && m.holding:
@@ -172,11 +180,25 @@ func (m *Member) transfer(x, prev *Transfer) {
 	m.h.StateTransfer(x.ctx, x)
 }
 
-// guard makes a panic on a goroutine of ours one of a callback, which takes the
-// member out of the group.
+// guard makes a panic of the application's, on a goroutine of ours, one of a
+// callback, which takes the member out of the group. A member that is about to
+// leave anyway can only log it.
 func (m *Member) guard() {
-	if p := recover(); p != nil {
-		_ = m.Post(func() { panic(p) })
+	p := recover()
+	if p == nil {
+		return
+	}
+	text := fmt.Sprintf("%v\n%s", p, debug.Stack())
+	if m.Post(func() { panic(text) }) != nil && m.o.Logger != nil {
+		m.o.Logger.Error("panic", "group", m.o.Group, "err", text)
+	}
+}
+
+// run calls what is the application's. If one panics the others are called all the
+// same, since somebody may wait for them.
+func run(list []func()) {
+	for _, f := range slices.Backward(list) {
+		defer f()
 	}
 }
 
@@ -196,13 +218,7 @@ func (a adapter) Exit(err error) {
 	m.mu.Unlock()
 	m.forget()
 	m.primary.forget()
-	run(ended)
+	defer m.h.Exit(err)
 	m.retire()
-	m.h.Exit(err)
-}
-
-func run(list []func()) {
-	for _, f := range list {
-		f()
-	}
+	run(ended)
 }

@@ -8,8 +8,9 @@ import (
 
 // primary is a Handler that is a clsv.PrimaryObserver, with the primary views
 // that it is to be told of when the messages are replayed which came in them.
-// That there are any is rare: messages do not flow while a server transfers, so
-// they are held back only at one that has lost its sources and been promoted.
+// With clsv.GroupOptions.PrimaryOnly that there are any is rare: messages do not flow
+// while a server transfers, so they are held back only at one that has lost its
+// sources and been promoted.
 type primary struct {
 	Handler
 	p    clsv.PrimaryObserver

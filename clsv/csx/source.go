@@ -247,8 +247,8 @@ func (s *snapshot) open() (io.WriterTo, error) {
 
 // run writes the answer.
 func (a *answer) run(src io.WriterTo, err error) {
-	defer a.end()
 	defer a.m.guard()
+	defer a.end() // which may close the copy
 	if a.ask.offset > 0 && a.ask.cut != a.cut {
 		err = errDiffers
 	}

@@ -304,10 +304,9 @@ func TestXF17(t *testing.T) {
 	if testing.Short() {
 		runs = 50
 	}
-	for seed := range runs {
-		xf17(t, uint64(seed))
-		if t.Failed() {
-			t.Fatalf("seed %d", seed)
+	for seed := range runs { // each a test of its own, so that none outlives its end
+		if !t.Run(fmt.Sprint(seed), func(t *testing.T) { xf17(t, uint64(seed)) }) {
+			break
 		}
 	}
 }

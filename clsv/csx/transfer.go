@@ -293,7 +293,10 @@ func (x *Transfer) deliver(wait bool) {
 			err = m.AskState(l.to, l.msg)
 		}
 		if errors.Is(err, clsv.ErrWouldBlock) && !wait {
-			_ = m.Go(func() { x.deliver(true) })
+			_ = m.Go(func() {
+				defer m.guard() // of what undelivered calls
+				x.deliver(true)
+			})
 			return
 		}
 		m.mu.Lock()

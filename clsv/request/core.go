@@ -318,7 +318,7 @@ func (d *Dispatcher) exit() {
 		return int(a.seq - b.seq)
 	})
 	d.mu.Unlock()
-	for _, p := range all {
-		d.end(p, clsv.ErrNotJoined)
+	for _, p := range slices.Backward(all) {
+		defer d.end(p, clsv.ErrNotJoined) // all of them, even if one panics
 	}
 }

@@ -125,6 +125,6 @@ func (o observer) AcceptedView(v *clsv.View, viewMsg []byte) {
 }
 
 func (o observer) Exit(err error) {
+	defer o.Observer.Exit(err) // even if a completion panics
 	o.d.exit()
-	o.Observer.Exit(err)
 }

@@ -228,15 +228,17 @@ func TestRandomHistories(t *testing.T) {
 	}
 	acked, calls, ended, retries, crashes := 0, 0, 0, uint64(0), 0
 	for seed := from; seed < to && !t.Failed(); seed++ {
-		h := &history{lab: newLab(t, uint64(seed)), seed: uint64(seed),
-			rnd: rand.New(rand.NewPCG(uint64(seed), 9)), cuts: seed%2 == 1,
-			open: map[*node]int{}}
-		h.run()
-		acked, calls, ended = acked+len(h.acked), calls+h.calls, ended+h.ended
-		crashes += h.crash
-		for _, n := range h.lab.n {
-			retries += n.d.Stats().Retries
-		}
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { // so that it gives its memory back
+			h := &history{lab: newLab(t, uint64(seed)), seed: uint64(seed),
+				rnd: rand.New(rand.NewPCG(uint64(seed), 9)), cuts: seed%2 == 1,
+				open: map[*node]int{}}
+			h.run()
+			acked, calls, ended = acked+len(h.acked), calls+h.calls, ended+h.ended
+			crashes += h.crash
+			for _, n := range h.lab.n {
+				retries += n.d.Stats().Retries
+			}
+		})
 	}
 	t.Logf("%d calls, %d ended, %d acknowledged, %d repeated, %d crashes", calls, ended, acked,
 		retries, crashes)

@@ -81,7 +81,6 @@ const (
 	statusOK status = iota
 	statusBad
 	statusForgotten
-	statusNoQuorum
 	statusCopy // applied; the result comes from another
 )
 

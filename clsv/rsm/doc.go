@@ -31,13 +31,29 @@
 // every command. Nothing is written to disks: what is applied is in the servers'
 // memory.
 //
+// An Apply that panics takes its server out of the group, and since it is
+// deterministic, all servers.
+//
 // Without GroupOptions.Quorum both sides of a partition take commands, and what
 // the losing side took is lost when they meet. With a quorum the smaller side
 // refuses them, ErrNoQuorum, and each later primary view that has a quorum of
 // members out of less than two quorums contains a server that has applied what was
-// acknowledged, if there are as many servers as the quorum; its state prevails in
-// merges, since it has seen more in primary views. Clients count for the quorum
-// and keep no state: a group needs more servers than clients.
+// acknowledged, if there are as many normal servers as the quorum. Clients count
+// for the quorum and keep no state: a group needs more servers than clients.
+//
+// # Which state prevails
+//
+// A view may have a quorum on its list and be installed by one member only, which
+// is then cut off; the rest of the list goes to another primary view. That one
+// member applies commands too, perhaps many. So a server answers for what it has
+// applied only in a view that it knows to be agreed on, which a quorum has installed
+// (clsv.PrimaryObserver), and until its Block. How old a state is, is the last such
+// view that it comes from, and then how much of that view's one order it has
+// (clsv.Side, Agreed and Version); commands of other views do not count. Any two
+// quorums have a member in common, so agreed views follow each other, and each
+// begins with what was acknowledged before. Hence in a merge a state that holds an
+// acknowledged command wins over every state that does not, however many
+// unacknowledged ones that has. With a MergePolicy of one's own it is as that says.
 //
 // # Messages
 //

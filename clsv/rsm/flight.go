@@ -22,8 +22,10 @@ type proposer[C, R any] struct {
 	queue    []*Call[R] // without a number
 	flight   []*Call[R] // with, by number
 	out      []*Call[R] // of flight, to be sent
+	peeks    []*Call[R] // Peeks that wait
 	posting  bool
 	lineage  uint64 // of the state, in the view
+	primary  bool   // the view
 }
 
 // number gives numbers to what waits, and has it sent. Called with r.mu held.
@@ -63,57 +65,137 @@ func (r *Replica[C, R]) post() {
 	}
 }
 
+// deliver sends each command in the view that this member knows, or not at all. So
+// what is refused is certain: nobody applies what is sent in a view that is not
+// primary.
 func (r *Replica[C, R]) deliver(wait bool) {
 	var msg []byte
 	for {
 		r.mu.Lock()
-		if len(r.out) == 0 {
+		c := r.pick()
+		if c == nil {
 			r.posting = false
 			r.mu.Unlock()
 			return
 		}
-		c := r.out[0]
-		gone := c.over
-		if !gone {
-			c.sends++
-			c.beats = 0
-			msg = append(c.id.Append(append(msg[:0], tagCommand)), byte(c.op))
-			msg = append(msg, c.body...)
-		}
+		c.loose++
+		c.beats = 0
+		msg = append(c.id.Append(append(msg[:0], tagCommand)), byte(c.op))
+		msg = append(msg, c.body...)
+		in := clsv.MsgOptions{In: r.view.ID}
 		r.mu.Unlock()
 		var err error
-		switch {
-		case gone:
-		case wait:
-			_, err = r.Scast(context.Background(), msg)
-		default:
-			_, err = r.TryScast(msg)
+		if wait {
+			_, err = r.Scast(context.Background(), msg, in)
+		} else {
+			_, err = r.TryScast(msg, in)
+		}
+		if !r.posted(c, in.In, err) {
+			return
 		}
 		if errors.Is(err, clsv.ErrWouldBlock) && !wait && r.Go(func() { r.deliver(true) }) == nil {
 			return
 		}
-		r.mu.Lock()
-		if len(r.out) > 0 && r.out[0] == c {
-			r.out = r.out[1:]
-		}
-		if errors.Is(err, clsv.ErrTooLarge) {
-			r.drop(c, clsv.ErrTooLarge)
-		}
-		r.mu.Unlock()
 	}
+}
+
+// pick is the next call to be sent, nil if none can. Called with r.mu held.
+func (r *Replica[C, R]) pick() *Call[R] {
+	for r.view != nil && len(r.out) > 0 {
+		if !r.view.Primary {
+			r.refuse()
+			return nil
+		}
+		if c := r.out[0]; !c.over {
+			return c
+		}
+		r.out = r.out[1:]
+	}
+	return nil
+}
+
+// refuse ends what certainly has not been applied, in a view in which nothing is.
+// The rest waits for another view. Called with r.mu held.
+func (r *Replica[C, R]) refuse() {
+	for {
+		i := slices.IndexFunc(r.flight, func(c *Call[R]) bool { return c.loose == 0 })
+		if i < 0 {
+			break
+		}
+		r.drop(r.flight[i], ErrNoQuorum) // others may take its place
+	}
+	r.out = nil
+}
+
+// posted notes what has become of an attempt, and reports whether to go on.
+func (r *Replica[C, R]) posted(c *Call[R], view clsv.ViewID, err error) bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err != nil {
+		c.loose--
+	}
+	switch {
+	case errors.Is(err, clsv.ErrWouldBlock):
+		return true
+	case errors.Is(err, clsv.ErrOtherView) && r.view != nil:
+		r.posting = r.view.ID != view // if not, there is a next view to wait for
+		return r.posting
+	case errors.Is(err, clsv.ErrTooLarge):
+		r.drop(c, clsv.ErrTooLarge)
+	}
+	if len(r.out) > 0 && r.out[0] == c {
+		r.out = r.out[1:]
+	}
+	return true
+}
+
+// dropped takes back a command of ours that will not be sent: its view has ended.
+func (r *Replica[C, R]) dropped(msg []byte) {
+	if len(msg) == 0 || msg[0] != tagCommand {
+		return
+	}
+	id, _, err := once.ParseID(msg[1:])
+	if err != nil {
+		return
+	}
+	r.mu.Lock()
+	if r.client != nil && id.Client == r.identity {
+		if c := r.find(id.Number); c != nil {
+			c.loose--
+			r.out = append(r.out, c)
+		}
+	}
+	r.mu.Unlock()
+	r.post()
+}
+
+// find is the call that is in flight with a number, nil if none is. Called with
+// r.mu held.
+func (r *Replica[C, R]) find(number uint64) *Call[R] {
+	i := slices.IndexFunc(r.flight, func(c *Call[R]) bool { return c.id.Number == number })
+	if i < 0 {
+		return nil
+	}
+	return r.flight[i]
 }
 
 // drop ends a call that is in flight. Called with r.mu held.
 func (r *Replica[C, R]) drop(c *Call[R], err error) {
-	for i, d := range r.flight {
-		if c == d {
-			r.flight = append(r.flight[:i:i], r.flight[i+1:]...)
-			r.client.Done(c.id.Number)
-			break
-		}
+	if unqueue(&r.flight, c) {
+		r.client.Done(c.id.Number)
 	}
 	c.fail(err)
 	r.number()
+}
+
+// unqueue takes a call off a list, and reports whether it was there.
+func unqueue[R any](list *[]*Call[R], c *Call[R]) bool {
+	i := slices.Index(*list, c)
+	if i < 0 {
+		return false
+	}
+	*list = append((*list)[:i:i], (*list)[i+1:]...)
+	return true
 }
 
 // giveUp forgets a call that nobody waits for any more.
@@ -121,12 +203,8 @@ func (r *Replica[C, R]) giveUp(c *Call[R]) {
 	r.mu.Lock()
 	if !c.over {
 		c.over = true // and not done
-		for i, d := range r.queue {
-			if c == d {
-				r.queue = append(r.queue[:i:i], r.queue[i+1:]...)
-				break
-			}
-		}
+		unqueue(&r.queue, c)
+		unqueue(&r.peeks, c)
 		r.drop(c, context.Canceled)
 	}
 	r.mu.Unlock()
@@ -138,32 +216,18 @@ func (r *Replica[C, R]) giveUp(c *Call[R]) {
 func (r *Replica[C, R]) complete(from clsv.Endpoint, who uint32, number, clock uint64,
 	reply []byte) {
 	r.mu.Lock()
-	if r.client == nil || r.view == nil || who != brief(r.identity) {
+	var c *Call[R]
+	if r.client != nil && r.view != nil && who == brief(r.identity) {
+		c = r.find(number)
+	}
+	if c == nil {
 		r.mu.Unlock()
 		return
 	}
-	i := slices.IndexFunc(r.flight, func(c *Call[R]) bool { return c.id.Number == number })
-	if i < 0 {
-		r.mu.Unlock()
-		return
-	}
-	c := r.flight[i]
 	r.client.Learn(clock)
-	here := from == r.view.Me
-	switch {
-	case status(reply[0]) == statusNoQuorum:
-		// It may have been applied another time that it was sent. A server hears
-		// of each refusal twice, from itself and from another, and counts one.
-		if here || !r.serves() {
-			c.refused++
-		}
-		if c.refused < c.sends {
-			r.mu.Unlock()
-			return
-		}
-	case here:
+	if from == r.view.Me {
 		c.here = bytes.Clone(reply)
-	default:
+	} else {
 		if status(reply[0]) != statusCopy {
 			c.there = bytes.Clone(reply)
 		}
@@ -196,8 +260,6 @@ func (r *Replica[C, R]) reply(c *Call[R]) []byte {
 	switch {
 	case v == nil || c.over:
 		return nil
-	case c.refused > 0 && c.refused >= c.sends:
-		return []byte{byte(statusNoQuorum)}
 	case !v.Primary:
 		return nil // nobody knows what the others have
 	}
@@ -221,8 +283,6 @@ func (r *Replica[C, R]) finish(c *Call[R], s status, result []byte) {
 	var res R
 	var err error
 	switch {
-	case s == statusNoQuorum:
-		err = ErrNoQuorum
 	case s == statusForgotten:
 		err = ErrForgotten
 	case s != statusOK:
@@ -267,7 +327,8 @@ func (r *Replica[C, R]) reborn() {
 func (r *Replica[C, R]) entered(v *clsv.View) {
 	r.mu.Lock()
 	void := v.StartXfer || v.State == clsv.BecomingServer || v.Lineage != r.lineage
-	r.lineage = v.Lineage
+	was := r.primary
+	r.lineage, r.primary = v.Lineage, v.Primary
 	for _, c := range r.flight {
 		if void { // what was applied is lost
 			c.here, c.there, c.copies = nil, nil, nil
@@ -281,7 +342,10 @@ func (r *Replica[C, R]) entered(v *clsv.View) {
 			return !v.IsServer(e) || slices.Contains(v.NewServers, e)
 		})
 	}
-	if void || len(v.NewServers)+len(v.DepartedServers) > 0 || v.State != v.OldState {
+	switch {
+	case !v.Primary:
+		r.refuse()
+	case void || len(v.NewServers)+len(v.DepartedServers) > 0 || v.State != v.OldState || !was:
 		r.again() // other servers are to tell that they have it
 	}
 	r.number()
@@ -317,11 +381,11 @@ func (r *Replica[C, R]) beaten() {
 // ended ends all calls: this life is over.
 func (r *Replica[C, R]) ended() {
 	r.mu.Lock()
-	for _, list := range [][]*Call[R]{r.flight, r.queue} {
+	for _, list := range [][]*Call[R]{r.flight, r.queue, r.peeks} {
 		for _, c := range list {
 			c.fail(ErrClosed)
 		}
 	}
-	r.flight, r.queue, r.out, r.client = nil, nil, nil, nil
+	r.flight, r.queue, r.peeks, r.out, r.client = nil, nil, nil, nil, nil
 	r.mu.Unlock()
 }

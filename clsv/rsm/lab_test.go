@@ -116,17 +116,36 @@ func (l *lab) until(what string, ok func() bool) {
 // settle waits until all are ready and in one view.
 func (l *lab) settle() {
 	l.Helper()
-	l.until("all in one view, and ready", func() bool {
-		var id clsv.ViewID
-		for i, n := range slices.Sorted(maps.Keys(l.nodes)) {
-			r := l.nodes[n]
-			v := r.View()
-			if v == nil || len(v.Members) != len(l.nodes) || !r.Ready() || i > 0 && v.ID != id {
-				return false
-			}
-			id = v.ID
+	l.until("all in one view, and ready", l.settled)
+}
+
+func (l *lab) settled() bool {
+	var id clsv.ViewID
+	for i, n := range slices.Sorted(maps.Keys(l.nodes)) {
+		r := l.nodes[n]
+		v := r.View()
+		if v == nil || len(v.Members) != len(l.nodes) || !r.Ready() || i > 0 && v.ID != id {
+			return false
 		}
-		return true
+		id = v.ID
+	}
+	return true
+}
+
+// revive is settle, but servers that have lost all sources of their state, and have
+// left for that, are started again.
+func (l *lab) revive() {
+	l.Helper()
+	l.until("all in one view, and ready", func() bool {
+		for _, name := range slices.Sorted(maps.Keys(l.nodes)) {
+			n := l.nodes[name]
+			if n.State() == clsv.Initial && len(n.events) > 0 &&
+				errors.Is(n.events[len(n.events)-1].Err, clsv.ErrSourcesLost) {
+				l.c.Crash(name)
+				l.start(name, clsv.Server)
+			}
+		}
+		return l.settled()
 	})
 }
 
@@ -539,10 +558,10 @@ func storm(t *testing.T, seed uint64) {
 		}
 		run(time.Duration(rnd.IntN(300)) * ms)
 		if rnd.IntN(2) == 0 {
-			l.settle()
+			l.revive()
 		}
 	}
-	l.settle()
+	l.revive()
 	run(200 * ms)
 	l.until("all answers", func() bool {
 		for _, w := range ws {

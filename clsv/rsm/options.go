@@ -15,7 +15,8 @@ import (
 // The errors of this package, to be matched with errors.Is.
 var (
 	// ErrNoQuorum says that a command was refused because the view is not the
-	// primary one. It has not been applied.
+	// primary one. It has not been applied. It comes at once; but a command that may
+	// have been applied in a primary view before waits for the next one.
 	ErrNoQuorum = errors.New("rsm: no quorum")
 	// ErrForgotten says that it is not known whether a command has been applied,
 	// because so many came since, or because the state that was to know has lost
@@ -63,7 +64,8 @@ type Options[C, R any] struct {
 	Result  Codec[R]
 	// Copies is how many servers have applied a command when it is acknowledged,
 	// or all if there are fewer. Default: a majority of the view's servers, and
-	// at least Quorum; see the package's comment. With less, Read may miss what
+	// at least Quorum, for which servers that are still getting the state are waited
+	// for; see the package's comment. With less, Read may miss what
 	// others were told. All replicas must have the same.
 	Copies int
 	// Limits bound the table of what has been applied. All replicas must have the
@@ -105,7 +107,7 @@ func (o *Options[C, R]) copies(v *clsv.View) int {
 	n := len(v.Servers)
 	switch o.Copies {
 	case 0:
-		return min(max(n/2+1, o.Quorum), n)
+		return min(max(n/2+1, o.Quorum), n+len(v.XferServers))
 	case AllCopies:
 		return n
 	}

@@ -17,11 +17,10 @@ type Call[R any] struct {
 	res  R
 	err  error
 
-	id      once.ID
-	sends   int
-	refused int // of those
-	beats   int
-	over    bool
+	id    once.ID
+	loose int // how often it has been sent where it may have been applied
+	beats int
+	over  bool
 	// The reply of this server, when it has applied the command, and of another.
 	here, there []byte
 	copies      []clsv.Endpoint // who else has applied it
@@ -81,22 +80,34 @@ func (r *Replica[C, R]) Read(ctx context.Context, f func()) error {
 // Peek is Read without waiting for what others know: f sees the state as it is
 // here, which may be old. ErrNotServer says that there is none.
 func (r *Replica[C, R]) Peek(ctx context.Context, f func()) error {
-	done := make(chan struct{})
-	err := ErrNotServer
-	perr := r.Post(func() {
-		if r.has() {
-			err = nil
-			f()
-		}
-		close(done)
-	})
-	if perr != nil {
-		return perr
+	c := &Call[R]{f: f, done: make(chan struct{})}
+	r.mu.Lock()
+	r.peeks = append(r.peeks, c)
+	r.mu.Unlock()
+	if err := r.Post(func() { r.peek(c) }); err != nil {
+		r.giveUp(c)
+		return err
 	}
-	if werr := r.Wait(ctx, done); werr != nil {
-		return werr
-	}
+	_, err := r.wait(ctx, c)
 	return err
+}
+
+// peek runs the f of a Peek, unless it has been given up.
+func (r *Replica[C, R]) peek(c *Call[R]) {
+	r.mu.Lock()
+	gone, err := c.over, error(ErrNotServer)
+	r.mu.Unlock()
+	if gone {
+		return
+	}
+	if r.has() {
+		err = nil
+		c.f()
+	}
+	r.mu.Lock()
+	unqueue(&r.peeks, c)
+	c.fail(err)
+	r.mu.Unlock()
 }
 
 // wait waits for a call.

@@ -5,11 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"slices"
 	"sync"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"maestro/clsv"
 	"maestro/clsv/csx"
@@ -29,11 +26,16 @@ type Replica[C, R any] struct {
 	table   *once.Table
 	hash    uint64 // of all that has been applied
 	next    *restored
+	untold  []answer // what others may not be told yet
 
-	mu   sync.Mutex // never held while calling the handler or the member
-	view *clsv.View
-	have bool // this member has the state
-	busy bool // it is getting it
+	mu    sync.Mutex // never held while calling the handler or the member
+	view  *clsv.View
+	have  bool // this member has the state
+	busy  bool // it is getting it
+	block bool // the view is about to end
+	// vouch says that others may be told what is applied: with a quorum, when the
+	// view is one that a quorum has installed, and until Block.
+	vouch bool
 	proposer[C, R]
 }
 
@@ -52,7 +54,6 @@ type exchanger[C, R any] struct {
 	clsv.Exchanger
 }
 
-func (h handler[C, R]) Block()                   { h.r.o.Handler.Block() }
 func (h handler[C, R]) Degraded(d clsv.Degraded) { h.r.o.Handler.Degraded(d) }
 
 func (h handler[C, R]) ReceiveCast(e clsv.Endpoint, msg []byte) {
@@ -63,16 +64,35 @@ func (h handler[C, R]) ReceiveLsend(e clsv.Endpoint, msg []byte) {
 	h.r.o.Handler.ReceiveLsend(e, msg)
 }
 
-// PrimaryView passes on what is the application's.
+// Block ends what may be told in the view.
+func (h handler[C, R]) Block() {
+	r := h.r
+	r.mu.Lock()
+	r.block, r.vouch = true, r.o.Quorum == 0
+	r.mu.Unlock()
+	r.o.Handler.Block()
+}
+
+// PrimaryView says that a quorum has installed the view.
 func (h handler[C, R]) PrimaryView(v *clsv.View, viewMsg []byte) {
+	r := h.r
+	r.mu.Lock()
+	r.vouch = r.vouch || r.view != nil && r.view.ID == v.ID && !r.block
+	r.mu.Unlock()
+	r.tell()
+	r.post() // with PrimaryOnly it may be sent only now
 	if p, ok := h.r.o.Handler.(clsv.PrimaryObserver); ok {
 		p.PrimaryView(v, viewMsg)
 	}
 }
 
-// Dropped passes on what is the application's: commands are sent again.
+// Dropped passes on what is the application's. Commands are sent again, and with
+// them the answers.
 func (h handler[C, R]) Dropped(d clsv.Dropped) {
-	if d.Kind != clsv.Scast {
+	switch {
+	case d.Kind == clsv.Scast:
+		h.r.dropped(d.Msg)
+	case d.Kind != clsv.Send || !isReply(d.Msg):
 		h.r.o.Handler.Dropped(d)
 	}
 }
@@ -111,7 +131,7 @@ func (r *Replica[C, R]) has() bool {
 func (h handler[C, R]) AcceptedView(v *clsv.View, viewMsg []byte) {
 	r := h.r
 	r.mu.Lock()
-	r.view = v
+	r.view, r.block, r.vouch = v, false, r.o.Quorum == 0
 	found := v.State == clsv.ServerNormal && !r.have && !r.busy
 	switch {
 	case v.StartXfer:
@@ -125,6 +145,9 @@ func (h handler[C, R]) AcceptedView(v *clsv.View, viewMsg []byte) {
 		r.table, r.hash = once.New(r.o.Limits), 1
 	}
 	r.applied = v
+	if !r.have {
+		r.untold = nil
+	}
 	r.mu.Unlock()
 	r.o.Handler.AcceptedView(v, viewMsg)
 	if found {
@@ -248,109 +271,13 @@ func (h handler[C, R]) AskState(context.Context, clsv.Endpoint, []byte) (io.Writ
 	return nil, nil
 }
 
-// ReceiveScast applies a command.
-func (h handler[C, R]) ReceiveScast(origin clsv.Endpoint, msg []byte) {
-	r := h.r
-	if !r.has() || len(msg) == 0 || msg[0] != tagCommand {
-		return // a client that was addressed, or a stranger
-	}
-	id, rest, err := once.ParseID(msg[1:])
-	if err != nil || len(rest) == 0 {
-		return
-	}
-	reply := r.apply(id, msg, rest)
-	r.answer(origin, id, reply)
-}
-
-// apply carries a command out, unless it has been, and returns the reply.
-func (r *Replica[C, R]) apply(id once.ID, msg, rest []byte) []byte {
-	if !r.applied.Primary {
-		return []byte{byte(statusNoQuorum)}
-	}
-	reply, err := r.table.Do(id, func() []byte {
-		reply := r.execute(op(rest[0]), rest[1:])
-		d := xxhash.NewWithSeed(r.hash)
-		_, _ = d.Write(msg)
-		_, _ = d.Write(reply)
-		r.hash = d.Sum64()
-		return reply
-	})
-	if err != nil {
-		return []byte{byte(statusForgotten)}
-	}
-	return reply
-}
-
-func (r *Replica[C, R]) execute(what op, command []byte) []byte {
-	ok := []byte{byte(statusOK)}
-	if what == opBarrier {
-		return ok
-	}
-	c, err := r.o.Command.Parse(command)
-	if err != nil {
-		return []byte{byte(statusBad)}
-	}
-	reply, err := r.o.Result.Append(ok, r.o.Machine.Apply(c))
-	if err != nil {
-		return []byte{byte(statusBad)}
-	}
-	return reply
-}
-
-// witness is the place of this server among those who tell a member that they
-// have applied its command, from 0; -1 if it is none of them. They are as many as
-// have to have it, less the member itself if it is a server.
-func (r *Replica[C, R]) witness(v *clsv.View, origin clsv.Endpoint) int {
-	n := r.o.copies(v)
-	if v.IsServer(origin) {
-		n--
-	}
-	place := v.MyServerRank
-	if i := slices.Index(v.Servers, origin); i >= 0 && i < place {
-		place--
-	}
-	if place >= n {
-		return -1
-	}
-	return place
-}
-
-// answer tells who has proposed a command, if that is this member or expects it
-// from this one.
-func (r *Replica[C, R]) answer(origin clsv.Endpoint, id once.ID, reply []byte) {
-	r.mu.Lock()
-	v := r.view
-	mine := r.client != nil && id.Client == r.identity
-	place := -1
-	if v != nil && v.State == clsv.ServerNormal {
-		place = r.witness(v, origin)
-	}
-	r.mu.Unlock()
-	switch {
-	case mine:
-		r.complete(v.Me, brief(id.Client), id.Number, r.table.Clock(), reply)
-		return
-	case place < 0:
-		return
-	case place > 0 || v.IsServer(origin): // it needs the result once
-		if status(reply[0]) == statusNoQuorum {
-			return
-		}
-		reply = []byte{byte(statusCopy)}
-	}
-	b := binary.LittleEndian.AppendUint32([]byte{0, tagReply}, brief(id.Client))
-	b = binary.AppendUvarint(b, id.Number)
-	b = binary.AppendUvarint(b, r.table.Clock())
-	_, _ = r.TrySend(origin, append(b, reply...), clsv.MsgOptions{Safety: clsv.Safe})
-}
-
 // ReceiveSend takes replies.
 func (h handler[C, R]) ReceiveSend(e clsv.Endpoint, msg []byte) {
 	if len(msg) < 2 || msg[0] != 0 {
 		h.r.o.Handler.ReceiveSend(e, msg)
 		return
 	}
-	if msg[1] != tagReply || len(msg) < 6 {
+	if !isReply(msg) || len(msg) < 6 {
 		return
 	}
 	who, b := binary.LittleEndian.Uint32(msg[2:]), msg[6:]
@@ -384,7 +311,7 @@ func (h handler[C, R]) Exit(err error) {
 	r.mu.Lock()
 	r.view, r.have, r.busy = nil, false, false
 	r.mu.Unlock()
-	r.next = nil
+	r.next, r.untold = nil, nil
 	r.ended()
 	r.o.Handler.Exit(err)
 }
