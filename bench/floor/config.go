@@ -64,14 +64,19 @@ type Config struct {
 	Run       int            `json:"run"`       // datagrams of one GSO send; default 44
 	// Window is how many bytes may be under way; default a quarter of the granted
 	// receive buffer, at most 4 MiB.
-	Window   int           `json:"window"`
+	Window int `json:"window"`
+	// Nap is how long a receiver that has read everything naps; default what a quarter
+	// of the window lasts at napRate, less than 0 for none.
+	Nap      time.Duration `json:"nap"`
 	Duration time.Duration `json:"duration"` // of sending; default 2 s, at most a minute
 	Count    int           `json:"count"`    // round trips; default 20000
 	Wait     Wait          `json:"wait"`     // round trips; default Block
+	Every    time.Duration `json:"every"`    // round trips begin so far apart; 0: at once
 	Spin     bool          `json:"spin"`     // the same as Wait: Spin
 	ViaUDP   bool          `json:"via_udp"`  // through package wire/udp, to see its price
 	Pin      bool          `json:"pin"`      // member i to processor i modulo their number
 	Member   int           `json:"member"`   // set for each process: 0 is the sender
+	Shared   bool          `json:"shared"`   // a receiver may be on the sender's host
 
 	// Start makes the command of one member's process when Role is All. The
 	// command must end up in RunChild with the given argument, and write what that
@@ -155,6 +160,8 @@ func (c *Config) validate() error {
 		return fmt.Errorf("floor: %d datagrams of %d bytes are no run", c.Run, c.Datagram)
 	case c.Duration < 0 || c.Duration > time.Minute:
 		return errors.New("floor: Config.Duration is more than a minute")
+	case c.Every < 0 || c.Every > time.Second:
+		return errors.New("floor: Config.Every is more than a second")
 	case c.Count < 1 || c.Count > 10_000_000:
 		return errors.New("floor: Config.Count is not in 1..10,000,000")
 	}

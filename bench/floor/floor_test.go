@@ -110,3 +110,11 @@ func TestBadConfig(t *testing.T) {
 		}
 	}
 }
+
+// What a message costs in memory grows with the message, and with datagrams of one.
+func TestMemory(t *testing.T) {
+	small, large, alone := Memory(64, 1000, 1e5), Memory(8000, 1000, 1e4), Memory(64, 1, 1e5)
+	if small <= 0 || large <= small || alone <= small || alone > 1e4 {
+		t.Errorf("%v ns of 64 bytes, %v of 8000, %v one at a time", small, large, alone)
+	}
+}

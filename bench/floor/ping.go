@@ -17,7 +17,12 @@ func (s *sender) ping(ctx context.Context) error {
 	b := make([]byte, max(s.cfg.Message, headerLen))
 	times := make([]time.Duration, 0, s.cfg.Count)
 	start, cpu := time.Now(), cpuSeconds()
+	warmUp := warmUp
+	if s.cfg.Every > 0 {
+		warmUp = min(warmUp, s.cfg.Count/10)
+	}
 	for n := range s.cfg.Count + warmUp {
+		time.Sleep(time.Until(start.Add(time.Duration(n) * s.cfg.Every)))
 		if n&255 == 0 && (ctx.Err() != nil || time.Since(start) > time.Minute) {
 			break
 		}

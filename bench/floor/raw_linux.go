@@ -54,8 +54,8 @@ func newPort(cfg *Config) (port, error) {
 	return p, nil
 }
 
-// open makes both sockets. The sender does not hear itself: in the floor nobody
-// else shares its host.
+// open makes both sockets. The sender does not hear itself, unless others share
+// its host.
 func (p *raw) open(cfg *Config) error {
 	ifi, err := net.InterfaceByName(cfg.Interface)
 	if err != nil {
@@ -80,7 +80,7 @@ func (p *raw) open(cfg *Config) error {
 		return fmt.Errorf("IP_MULTICAST_IF: %w", err)
 	}
 	loop := 0
-	if ifi.Flags&net.FlagLoopback != 0 {
+	if cfg.Shared || ifi.Flags&net.FlagLoopback != 0 {
 		loop = 1
 	}
 	_ = unix.SetsockoptInt(p.uni, unix.IPPROTO_IP, unix.IP_MULTICAST_LOOP, loop)
@@ -214,6 +214,12 @@ func (p *raw) close() error {
 		}
 	}
 	return nil
+}
+
+// nap lets this thread sleep.
+func nap(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil)
 }
 
 // pin keeps this goroutine on one processor.

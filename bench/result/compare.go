@@ -36,30 +36,35 @@ type Change struct {
 }
 
 // Compare holds a run against an older one. Where both have ratios to a
-// yardstick these are compared, since they depend less on the machine;
-// otherwise, unless ratiosOnly, the values. A difference of more than the
+// yardstick these are compared, since they depend less on the machine; otherwise
+// the values, with ratiosOnly only those that do not depend on it at all. What is
+// gone counts only in benchmarks that have been run again. A difference of more than the
 // threshold, a part of 1, counts if it is significant by the Mann-Whitney test;
 // with so few repetitions that nothing could be, if the two ranges do not meet.
 func Compare(older, newer []*Point, threshold float64, ratiosOnly bool) []Change {
-	old := map[string]*Point{}
+	old, again := map[string]*Point{}, map[string]bool{}
 	for _, p := range older {
 		old[p.Key()] = p
 	}
 	var all []Change
 	for _, p := range newer {
+		again[p.Bench] = true
 		o := old[p.Key()]
 		delete(old, p.Key())
+		if o == nil && p.Detail {
+			continue // a baseline has none
+		}
 		if o == nil {
 			all = append(all, Change{Key: p.Key(), New: p, Verdict: Fresh})
 			continue
 		}
-		if ratiosOnly && (len(o.Ratios) == 0 || len(p.Ratios) == 0) {
+		if ratiosOnly && !p.Exact && (len(o.Ratios) == 0 || len(p.Ratios) == 0) {
 			continue
 		}
 		all = append(all, change(o, p, threshold))
 	}
 	for _, o := range older {
-		if old[o.Key()] != nil {
+		if old[o.Key()] != nil && again[o.Bench] {
 			all = append(all, Change{Key: o.Key(), Old: o, Verdict: Gone})
 		}
 	}
@@ -69,7 +74,7 @@ func Compare(older, newer []*Point, threshold float64, ratiosOnly bool) []Change
 func change(o, p *Point, threshold float64) Change {
 	c := Change{Key: p.Key(), Old: o, New: p, What: p.Unit, Verdict: Same}
 	a, b := o.Values, p.Values
-	if len(o.Ratios) > 0 && len(p.Ratios) > 0 {
+	if !p.Exact && len(o.Ratios) > 0 && len(p.Ratios) > 0 {
 		c.What, a, b = "ratio", o.Ratios, p.Ratios
 	}
 	c.A, _, _ = Spread(a)
@@ -190,21 +195,23 @@ func exact(u float64, n, m int) float64 {
 	return min(2*tail/binomial(n+m, n), 1)
 }
 
-// PrintChanges writes a table of what changed, or of everything, and reports how
+// PrintChanges writes a table of what is better or worse, or of everything, and reports how
 // many points are worse.
 func PrintChanges(w io.Writer, all []Change, everything bool) (worse int, err error) {
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	counts := map[Verdict]int{}
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	counts, head := map[Verdict]int{}, "what\tof\told\tnew\tbetter by\t\t\t\n"
 	for _, c := range all {
 		counts[c.Verdict]++
-		if c.Verdict == Same && !everything {
+		if c.Verdict != Better && c.Verdict != Worse && !everything {
 			continue
 		}
+		fmt.Fprint(t, head)
+		head = ""
 		if c.Old == nil || c.New == nil {
-			fmt.Fprintf(t, "%s\t\t\t\t\t%s\t\n", c.Key, c.Verdict)
+			fmt.Fprintf(t, "%s\t\t\t\t\t\t%s\t\n", c.Key, c.Verdict)
 			continue
 		}
-		fmt.Fprintf(t, "%s\t%s\t%.4g\t%.4g\t%+.1f %%  p=%.3f\t%s\t\n", c.Key, c.What, c.A, c.B,
+		fmt.Fprintf(t, "%s\t%s\t%.4g\t%.4g\t%+.1f %%\tp=%.3f\t%s\t\n", c.Key, c.What, c.A, c.B,
 			c.By*100, c.P, c.Verdict)
 	}
 	if err := t.Flush(); err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -95,9 +96,9 @@ func (r *Run) WriteCSV(w io.Writer) error {
 		"floor_median", "ratio", "ratio_min", "ratio_max", "note"})
 	f := func(v float64) string { return strconv.FormatFloat(v, 'g', 8, 64) }
 	for _, p := range r.Points {
-		_ = c.Write([]string{p.Bench, strings.Join(p.pairs(), " "), p.Metric, p.Unit, f(p.Median),
-			f(p.Min), f(p.Max), strconv.Itoa(len(p.Values)), p.Floor, f(p.FloorMedian), f(p.Ratio),
-			f(p.RatioMin), f(p.RatioMax), p.Note})
+		_ = c.Write([]string{p.Bench, strings.Join(p.pairs(nil), " "), p.Metric, p.Unit,
+			f(p.Median), f(p.Min), f(p.Max), strconv.Itoa(len(p.Values)), p.Floor,
+			f(p.FloorMedian), f(p.Ratio), f(p.RatioMin), f(p.RatioMax), p.Note})
 	}
 	c.Flush()
 	return c.Error()
@@ -108,16 +109,17 @@ func (r *Run) WriteCSV(w io.Writer) error {
 func (r *Run) WriteBench(w io.Writer) error {
 	fmt.Fprintf(w, "goos: %s\ngoarch: %s\ncpu: %s\nkernel: %s\n", r.Machine.OS, r.Machine.Arch,
 		r.Machine.CPU, r.Machine.Kernel)
+	r.writeUnits(w)
 	for _, p := range r.Points {
 		name := "Benchmark" + strings.ToUpper(p.Bench[:1]) + p.Bench[1:]
-		for _, kv := range p.pairs() {
+		for _, kv := range p.pairs(nil) {
 			name += "/" + strings.ReplaceAll(kv, " ", "_")
 		}
+		value, ratio := p.benchUnits()
 		for i, v := range p.Values {
-			unit := strings.ReplaceAll(p.Metric+"-"+p.Unit, " ", "_")
-			fmt.Fprintf(w, "%s 1 %g %s", name, v, unit)
+			fmt.Fprintf(w, "%s 1 %g %s", name, v, value)
 			if len(p.Ratios) == len(p.Values) {
-				fmt.Fprintf(w, " %g %s-ratio", p.Ratios[i], strings.ReplaceAll(p.Metric, " ", "_"))
+				fmt.Fprintf(w, " %g %s", p.Ratios[i], ratio)
 			}
 			if _, err := fmt.Fprintln(w); err != nil {
 				return fmt.Errorf("result: %w", err)
@@ -127,32 +129,78 @@ func (r *Run) WriteBench(w io.Writer) error {
 	return nil
 }
 
+// benchUnits is the names of the units of a point's values and ratios.
+func (p *Point) benchUnits() (value, ratio string) {
+	name := func(s string) string { return strings.ReplaceAll(strings.Trim(s, "-"), " ", "_") }
+	return name(p.Metric + "-" + p.Unit), name(p.Metric + "-ratio")
+}
+
+// writeUnits tells benchstat of which units more is better.
+func (r *Run) writeUnits(w io.Writer) {
+	told := map[string]bool{}
+	for _, p := range r.Points {
+		value, ratio := p.benchUnits()
+		better := "higher"
+		if p.Less {
+			better = "lower"
+		}
+		for _, u := range []string{value, ratio} {
+			if !told[u] && (u == value || p.Floor != "") {
+				told[u] = true
+				fmt.Fprintf(w, "Unit %s better=%s\n", u, better)
+			}
+		}
+	}
+}
+
+// benches is the points of one benchmark after the other.
+func (r *Run) benches() (all [][]*Point) {
+	for _, p := range r.Points {
+		if n := len(all); n == 0 || all[n-1][0].Bench != p.Bench {
+			all = append(all, nil)
+		}
+		all[len(all)-1] = append(all[len(all)-1], p)
+	}
+	return all
+}
+
 // WriteTable writes what people read, with or without the details. Points of one
-// benchmark follow each other under its name.
+// benchmark follow each other under its name and what all of them have in common.
 func (r *Run) WriteTable(w io.Writer, details bool) error {
 	fmt.Fprintln(w, r.Machine.String())
 	r.writeSystems(w)
-	bench := ""
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	for _, p := range r.Points {
-		if p.Detail && !details {
+	for _, points := range r.benches() {
+		if !details {
+			points = slices.DeleteFunc(points, func(p *Point) bool { return p.Detail })
+		}
+		if len(points) == 0 {
 			continue
 		}
-		if p.Bench != bench {
-			bench = p.Bench
-			fmt.Fprintf(t, "\n%s\tmetric\tmedian\tmin\tmax\tunit\tof\tratio\tmin\tmax\t\n", bench)
+		same := common(points)
+		title := append([]string{points[0].Bench}, pairs(same)...)
+		fmt.Fprintf(w, "\n%s\n", strings.Join(title, " "))
+		t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+		fmt.Fprintln(t, "  with\tmetric\tmedian\tmin\tmax\tunit\tof\tratio\tmin\tmax\t")
+		for _, p := range points {
+			writeRow(t, p, strings.Join(p.pairs(same), " "))
 		}
-		fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t", strings.Join(p.pairs(), " "), p.Metric,
-			Short(p.Median), Short(p.Min), Short(p.Max), p.Unit)
-		if p.Floor != "" {
-			fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t", p.Floor, Short(p.FloorMedian), Short(p.Ratio),
-				Short(p.RatioMin), Short(p.RatioMax))
-		} else {
-			fmt.Fprint(t, "\t\t\t\t")
+		if err := t.Flush(); err != nil {
+			return fmt.Errorf("result: %w", err)
 		}
-		fmt.Fprintf(t, "%s\n", p.Note)
 	}
-	return t.Flush()
+	return nil
+}
+
+func writeRow(t io.Writer, p *Point, what string) {
+	fmt.Fprintf(t, "  %s\t%s\t%s\t%s\t%s\t%s\t", what, p.Metric, Short(p.Median), Short(p.Min),
+		Short(p.Max), p.Unit)
+	if p.Floor != "" {
+		fmt.Fprintf(t, "%s %s\t%s\t%s\t%s\t", p.Floor, Short(p.FloorMedian), Short(p.Ratio),
+			Short(p.RatioMin), Short(p.RatioMax))
+	} else {
+		fmt.Fprint(t, "\t\t\t\t")
+	}
+	fmt.Fprintln(t, p.Note)
 }
 
 // writeSystems tells what was measured beside each other.

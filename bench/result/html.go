@@ -4,27 +4,26 @@ import (
 	"fmt"
 	"html/template"
 	"io"
-	"math"
 	"strings"
 )
 
 // WriteHTML writes a page that needs nothing else: the tables, a bar for each
-// ratio, and a plot of latencies by percentile for each benchmark that has them.
+// ratio, and plots: what has been measured by size or members, latencies by
+// percentile.
 func (r *Run) WriteHTML(w io.Writer) error {
 	page := struct {
 		Machine string
 		Systems []*System
 		Parts   []part
 	}{Machine: r.Machine.String(), Systems: r.Systems}
-	for _, p := range r.Points {
-		if n := len(page.Parts); n == 0 || page.Parts[n-1].Name != p.Bench {
-			page.Parts = append(page.Parts, part{Name: p.Bench})
+	for _, points := range r.benches() {
+		same := common(points)
+		t := part{Name: points[0].Bench, Same: strings.Join(pairs(same), " "),
+			Plots: append(trends(points), percentiles(points)...)}
+		for _, p := range points {
+			t.Rows = append(t.Rows, row{p, strings.Join(p.pairs(same), " ")})
 		}
-		t := &page.Parts[len(page.Parts)-1]
-		t.Rows = append(t.Rows, row{p, strings.Join(p.pairs(), " ")})
-	}
-	for i := range page.Parts {
-		page.Parts[i].plot()
+		page.Parts = append(page.Parts, t)
 	}
 	t, err := template.New("page").Funcs(template.FuncMap{"short": Short,
 		"width": func(v float64) int { return int(min(v, 2) * 60) }}).Parse(pageText)
@@ -40,73 +39,14 @@ func (r *Run) WriteHTML(w io.Writer) error {
 // part is one benchmark on the page.
 type part struct {
 	Name  string
+	Same  string // what all its rows have in common
 	Rows  []row
-	Lines []curve
-	X, Y  []mark
+	Plots []plot
 }
 
 type row struct {
 	*Point
 	What string
-}
-
-// curve is one line of a plot.
-type curve struct {
-	Name, Path string
-	Color      template.CSS
-}
-
-// mark is a place on an axis.
-type mark struct {
-	At   float64
-	Text string
-}
-
-// The plot, in pixels, and its axes: nines of the percentile to the right, from
-// 1 us to 10 s upwards.
-const (
-	plotWidth  = 640.0
-	plotHeight = 300.0
-	nines      = 4.0
-	decades    = 7.0
-	maxCurves  = 16
-)
-
-func plotX(q float64) float64 {
-	return min(math.Log10(1/max(1-q, 1e-9)), nines) / nines * plotWidth
-}
-
-func plotY(us float64) float64 {
-	return plotHeight - min(max(math.Log10(max(us, 1)), 0), decades)/decades*plotHeight
-}
-
-// plot draws the histograms of a part.
-func (t *part) plot() {
-	for _, r := range t.Rows {
-		var l Latency
-		if r.Histogram == "" || len(t.Lines) == maxCurves ||
-			l.UnmarshalText([]byte(r.Histogram)) != nil || l.Count() == 0 {
-			continue
-		}
-		var path strings.Builder
-		for i := 0.0; i <= nines; i += 0.05 {
-			q := 1 - math.Pow(10, -i)
-			c := 'L'
-			if i == 0 {
-				c = 'M'
-			}
-			fmt.Fprintf(&path, "%c%.1f %.1f", c, plotX(q), plotY(l.Micros(q)))
-		}
-		color := fmt.Sprintf("hsl(%d 70%% 40%%)", len(t.Lines)*137%360)
-		t.Lines = append(t.Lines, curve{r.What + " " + strings.TrimSuffix(r.Metric, " p50"),
-			path.String(), template.CSS(color)})
-	}
-	for _, q := range []float64{0, 0.5, 0.9, 0.99, 0.999, 0.9999} {
-		t.X = append(t.X, mark{plotX(q), fmt.Sprintf("%g%%", q*100)})
-	}
-	for us := 1.0; us <= 1e7; us *= 10 {
-		t.Y = append(t.Y, mark{plotY(us), Short(us) + " us"})
-	}
 }
 
 const pageText = `<!doctype html>
@@ -116,7 +56,8 @@ body { font: 14px sans-serif; margin: 2em; color: #222 }
 table { border-collapse: collapse } td, th { padding: 2px 10px; text-align: right }
 td:first-child, td:nth-child(2), th:first-child, th:nth-child(2) { text-align: left }
 tr:nth-child(even) { background: #f4f4f4 } .detail { color: #888 }
-.text td, .text th { text-align: left }
+.text td, .text th { text-align: left } .plots { display: flex; flex-wrap: wrap }
+figure { margin: 0 0 1em } figcaption { font-weight: bold } ul { columns: 2; font-size: 12px }
 .bar { display: inline-block; height: 9px; background: #38a; vertical-align: middle }
 .scale { display: inline-block; width: 120px; text-align: left;
  border-right: 1px solid #ccc; background: linear-gradient(90deg, transparent 59px, #999 59px,
@@ -131,14 +72,18 @@ beside it, measured in the same repetitions; the line in its middle is 1.</p>
 <td>{{.Skipped}}</tr>
 {{end}}</table>
 {{end}}{{range .Parts}}<h2>{{.Name}}</h2>
-{{if .Lines}}<svg width="740" height="340" viewBox="-70 -10 740 340" font-size="11">
+{{if .Same}}<p>{{.Same}}</p>
+{{end}}<div class="plots">{{range .Plots}}<figure><figcaption>{{.Title}}</figcaption>
+<svg width="640" height="340" viewBox="-70 -10 640 340" font-size="11">
 {{range .X}}<path d="M{{.At}} 0V300" stroke="#ddd"/><text x="{{.At}}" y="316"
  text-anchor="middle">{{.Text}}</text>{{end}}
-{{range .Y}}<path d="M0 {{.At}}H640" stroke="#ddd"/><text x="-6" y="{{.At}}"
+{{range .Y}}<path d="M0 {{.At}}H540" stroke="#ddd"/><text x="-6" y="{{.At}}"
  text-anchor="end">{{.Text}}</text>{{end}}
 {{range .Lines}}<path d="{{.Path}}" fill="none" stroke="{{.Color}}"
- stroke-width="1.5"/>{{end}}
-</svg><ul>{{range .Lines}}<li style="color: {{.Color}}">{{.Name}}</li>{{end}}</ul>{{end}}
+ stroke-width="1.5"{{if .Floor}} stroke-dasharray="4 3"{{end}}>
+<title>{{.Name}}</title></path>{{end}}
+</svg><ul>{{range .Lines}}<li style="color: {{.Color}}">{{.Name}}</li>{{end}}</ul></figure>
+{{end}}</div>
 <table><tr><th>with<th>metric<th>median<th>min<th>max<th>unit<th>of<th>ratio<th></tr>
 {{range .Rows}}<tr{{if .Detail}} class="detail"{{end}}><td>{{.What}}<td>{{.Metric}}
 <td>{{short .Median}}<td>{{short .Min}}<td>{{short .Max}}<td>{{.Unit}}

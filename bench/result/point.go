@@ -38,6 +38,8 @@ type Point struct {
 	Histogram string `json:"histogram,omitempty"`
 	// Detail marks what only explains other metrics; the table leaves it out.
 	Detail bool `json:"detail,omitempty"`
+	// Exact marks what does not depend on the machine: counts, virtual time.
+	Exact bool `json:"exact,omitempty"`
 	// Note says what went wrong, or what to know when reading it.
 	Note string `json:"note,omitempty"`
 }
@@ -77,15 +79,34 @@ func (p *Point) sum() *Point {
 
 // Key names what is measured, the same in every run.
 func (p *Point) Key() string {
-	return strings.Join(append([]string{p.Bench}, append(p.pairs(), p.Metric)...), "/")
+	return strings.Join(append([]string{p.Bench}, append(p.pairs(nil), p.Metric)...), "/")
 }
 
-func (p *Point) pairs() []string {
-	var s []string
-	for _, k := range slices.Sorted(maps.Keys(p.Params)) {
-		s = append(s, k+"="+p.Params[k])
+// pairs is the parameters but those that are known.
+func (p *Point) pairs(known map[string]string) (s []string) {
+	for _, kv := range pairs(p.Params) {
+		k, _, _ := strings.Cut(kv, "=")
+		if _, ok := known[k]; !ok {
+			s = append(s, kv)
+		}
 	}
 	return s
+}
+
+func pairs(params map[string]string) (s []string) {
+	for _, k := range slices.Sorted(maps.Keys(params)) {
+		s = append(s, k+"="+params[k])
+	}
+	return s
+}
+
+// common is the parameters that are the same in all of some points.
+func common(points []*Point) map[string]string {
+	all := maps.Clone(points[0].Params)
+	for _, p := range points[1:] {
+		maps.DeleteFunc(all, func(k, v string) bool { return p.Params[k] != v })
+	}
+	return all
 }
 
 // Spread is the median, the least and the largest of some values; zeros of none.

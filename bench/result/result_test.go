@@ -66,7 +66,8 @@ func TestCompare(t *testing.T) {
 	old := []*Point{
 		point("rate", false, 100, 101, 102, 103, 104), point("time", true, 100, 101, 102, 103, 104),
 		point("few", false, 100, 101), point("noise", false, 50, 100, 150, 200, 250),
-		point("gone", false, 1), point("up", false, 10, 11, 12, 13, 14),
+		New("rate", "gone", "u", false, 1), point("not run again", false, 1),
+		point("up", false, 10, 11, 12, 13, 14),
 		point("ratio", false, 100, 100, 100, 100).Against("floor", []float64{200, 201, 202, 203}),
 	}
 	newer := []*Point{
@@ -77,7 +78,7 @@ func TestCompare(t *testing.T) {
 		point("ratio", false, 50, 50, 50, 50).Against("floor", []float64{100, 101, 102, 103}),
 	}
 	want := map[string]Verdict{"rate/m": Worse, "time/m": Worse, "few/m": Worse, "noise/m": Same,
-		"gone/m": Gone, "fresh/m": Fresh, "up/m": Better, "ratio/m": Same}
+		"rate/gone": Gone, "fresh/m": Fresh, "up/m": Better, "ratio/m": Same}
 	all := Compare(old, newer, 0.1, false)
 	for _, c := range all {
 		if c.Verdict != want[c.Key] {
@@ -97,6 +98,15 @@ func TestCompare(t *testing.T) {
 		return c.Verdict == Worse
 	}) {
 		t.Error("something is worse by more than 30 %")
+	}
+	exact := func(v, floor float64) []*Point {
+		p := point("exact", true, v, v).Against("floor", []float64{floor, floor})
+		p.Exact = true
+		return []*Point{p}
+	}
+	// Its ratio is half, as the floor has doubled; it says nothing.
+	if c := Compare(exact(100, 10), exact(100, 20), 0.1, true); c[0].Verdict != Same {
+		t.Errorf("%+v", c[0])
 	}
 	for _, c := range Compare(old, newer, 0.1, true) {
 		if c.Old != nil && c.New != nil && c.Key != "ratio/m" {
@@ -206,7 +216,8 @@ func TestHTML(t *testing.T) {
 	}
 	s := b.String()
 	for _, want := range []string{"<h2>latency</h2>", `<path d="M0.0 `, "ping-pong 1",
-		"size=64 stack=vsync one way", "32.50M", "&lt;script&gt;"} {
+		"<p>size=64 stack=vsync</p>", "<li style=\"color: hsl(0 70% 40%)\">one way", "32.50M",
+		"&lt;script&gt;"} {
 		if !strings.Contains(s, want) {
 			t.Errorf("no %s", want)
 		}

@@ -19,7 +19,7 @@ func Child(ctx context.Context, kind, arg string, in io.Reader, out io.Writer) e
 	case "floor":
 		return floor.RunChild(ctx, arg, out)
 	case "host":
-		return hostChild(in, out)
+		return hostChild(arg, in, out)
 	case "transfer":
 		var cfg transfer.Config
 		if err := json.Unmarshal([]byte(arg), &cfg); err != nil {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"regexp"
@@ -70,12 +71,14 @@ type fleet struct {
 	hosts []Host
 	at    map[string]*station
 	made  []string // what has been said of them
+	mtu   int      // the least
 }
 
 // station is one machine; several members may share it.
 type station struct {
 	path   string
-	copied bool
+	copied bool          // by us, at least in part
+	whole  bool          // and it is all there
 	offset time.Duration // of its clock
 }
 
@@ -91,21 +94,22 @@ const reachTime = time.Minute
 
 // muster makes the hosts ready: this program is copied where it is not, and
 // asked what its machine is. What has been copied is taken away by disband.
-func muster(ctx context.Context, o *Options) (*fleet, error) {
+func (s *session) muster() (*fleet, error) {
+	ctx, o := s.ctx, &s.o
 	f := &fleet{ssh: or(o.SSH, sshCommand()), hosts: o.Hosts, at: map[string]*station{}}
 	for _, h := range o.Hosts {
 		if f.at[h.Name] != nil {
 			continue
 		}
-		o.progress("host %s", h.Name)
-		s := &station{path: h.Path}
-		f.at[h.Name] = s
+		s.progress("host " + h.Name)
+		at := &station{path: h.Path}
+		f.at[h.Name] = at
 		if h.Path == "" {
-			if err := f.copy(ctx, h, s, o.Executable); err != nil {
+			if err := f.copy(ctx, h, at, o.Executable); err != nil {
 				return f, fmt.Errorf("suite: host %s: %w", h.Name, err)
 			}
 		}
-		if err := f.meet(ctx, h, s); err != nil {
+		if err := f.meet(ctx, h, at); err != nil {
 			return f, fmt.Errorf("suite: host %s: %w", h.Name, err)
 		}
 	}
@@ -133,6 +137,7 @@ func (f *fleet) copy(ctx context.Context, h Host, s *station, program string) er
 	if _, err := cmd.Output(); err != nil {
 		return fmt.Errorf("copying: %w%s", err, stderr(err))
 	}
+	s.whole = true
 	return nil
 }
 
@@ -164,11 +169,12 @@ const clocks = 20
 
 // meet asks a host what it is, and for the time.
 func (f *fleet) meet(ctx context.Context, h Host, s *station) error {
-	cmd := f.child(h, s, "host", "{}")
+	cmd := f.child(h, s, "host", h.Interface)
 	p, err := run(cmd, 0, func(cmd *exec.Cmd) error { return start(cmd, -1) })
 	if err != nil {
 		return err
 	}
+	p.host = h.Name
 	defer func() {
 		_ = p.cmd.Process.Kill()
 		<-p.done
@@ -185,6 +191,9 @@ func (f *fleet) meet(ctx context.Context, h Host, s *station) error {
 		return fmt.Errorf("%s there is %s of %s, here it is %s of %s", s.path, m.Version, m.Go,
 			mine.Version, mine.Go)
 	}
+	if f.mtu == 0 || m.MTU < f.mtu {
+		f.mtu = m.MTU
+	}
 	best := time.Hour
 	for range clocks {
 		began := time.Now()
@@ -200,8 +209,8 @@ func (f *fleet) meet(ctx context.Context, h Host, s *station) error {
 			s.offset = time.Unix(0, number(t[0])).Sub(began.Add(d / 2))
 		}
 	}
-	f.made = append(f.made, fmt.Sprintf("%s: kernel %s, %d x %s, %d MiB, %s, clock to %v",
-		h.Name, m.Kernel, m.CPUs, m.CPU, m.MemoryKiB>>10, h.Interface,
+	f.made = append(f.made, fmt.Sprintf("%s: kernel %s, %d x %s, %d MiB, %s, MTU %d, clock to %v",
+		h.Name, m.Kernel, m.CPUs, m.CPU, m.MemoryKiB>>10, h.Interface, m.MTU,
 		(best/2).Round(time.Microsecond)))
 	return nil
 }
@@ -219,7 +228,7 @@ func (f *fleet) disband() error {
 		ctx, cancel := context.WithTimeout(context.Background(), replyTime)
 		_, e := f.shell(ctx, Host{Name: name}, "rm -f "+quote(s.path)).Output()
 		cancel()
-		if e != nil {
+		if e != nil && s.whole { // otherwise the host has never been reached
 			err = errors.Join(err, fmt.Errorf("suite: %s is left on %s: %w", s.path, name, e))
 		}
 	}
@@ -241,8 +250,13 @@ func (f *fleet) withInterface(host int, arg string) (string, error) {
 }
 
 // hostChild tells what this machine is, and its time when it is asked.
-func hostChild(in io.Reader, out io.Writer) error {
+func hostChild(iface string, in io.Reader, out io.Writer) error {
 	m := result.Look()
+	i, err := net.InterfaceByName(iface)
+	if err != nil {
+		return fmt.Errorf("suite: interface %s: %w", iface, err)
+	}
+	m.MTU = i.MTU
 	b, err := json.Marshal(&m)
 	if err != nil {
 		return fmt.Errorf("suite: %w", err)

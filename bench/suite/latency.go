@@ -64,9 +64,11 @@ func (s *session) roundTrip(stackName string, p place) error {
 	for _, size := range pick(s, s.o.Sizes, []int{64}, []int{64}) {
 		r := newSeries("latency", map[string]any{"members": 2, "size": size, "stack": stackName,
 			"wait": p.wait, "load": "idle", "pin": cmp.Or(p.pin, Anywhere)})
-		for range s.reps(7) {
-			s.progress("round trip: %s, %s, %s on %s", stackName, p.wait, "idle", p.pin)
-			f, err := w.rawPing(p.wait, min(size, 1400), s.rounds(5000))
+		n := s.rounds(5000)
+		what := fmt.Sprintf("latency: round trip, %s, %s, %s", stackName, p.wait,
+			cmp.Or(p.pin, Anywhere))
+		if err := s.repeat(s.reps(), b.forming()+trips(n, n), what, func() error {
+			f, err := w.rawPing(p.wait, min(size, 1400), n)
 			if err != nil {
 				return err
 			}
@@ -74,18 +76,32 @@ func (s *session) roundTrip(stackName string, p place) error {
 			if err != nil {
 				return err
 			}
-			st, err := c.ask(size, s.rounds(5000))
+			st, err := c.ask(size, n)
 			if err != nil {
 				return err
 			}
-			p50, p99 := r.latency("round trip", st.Trips.Late)
-			p50.against("ping-pong", f.P50us)
-			p99.against("ping-pong", f.P99us)
-			b.rest()
+			r.trips("round trip", st.Trips.Late, &f, "ping-pong")
+			b.release()
+			return nil
+		}); err != nil {
+			return err
 		}
 		s.finish(r)
 	}
 	return nil
+}
+
+// trips adds round trips beside the raw one, oneWay what takes half of it.
+func (r *series) trips(name string, l *result.Latency, f *floor.Result, what string) {
+	p50, p99 := r.latency(name, l)
+	p50.against(what, f.P50us)
+	p99.against(what, f.P99us)
+}
+
+func (r *series) oneWay(l *result.Latency, f *floor.Result, what string) {
+	p50, p99 := r.latency("one way", l)
+	p50.against(what, f.P50us/2)
+	p99.against(what, f.P99us/2)
 }
 
 // ask has member 1 ask and all others answer, one question after the other. The
@@ -164,8 +180,11 @@ func (b *bed) loads(size int) error {
 		all[load] = newSeries("latency", map[string]any{"members": b.w.n, "size": size,
 			"stack": b.stack, "wait": b.wait, "load": what, "pin": cmp.Or(b.o.Pin, Anywhere)})
 	}
-	for range b.reps(5) {
-		f, err := b.w.rawPing(b.wait, min(size, 1400), b.rounds(2000))
+	n, count := b.rounds(300), len(b.session.loads())
+	text := fmt.Sprintf("latency: one way and open round trip, %s, %s", b.stack, b.wait)
+	about := startCost + time.Duration(n)*time.Second/idleRate + streams(2*count, d)
+	if err := b.repeat(b.reps(), b.forming()+about, text, func() error {
+		f, err := b.w.rawPaced(b.wait, min(size, 1400), n)
 		if err != nil {
 			return err
 		}
@@ -178,13 +197,15 @@ func (b *bed) loads(size int) error {
 			return err
 		}
 		for _, load := range b.session.loads() {
-			b.progress("latency: %s, %s, load of %d %%", b.stack, b.wait, load)
 			rate := max(int(slowest(top, []int{1})*float64(load)/100), idleRate)
 			if err := b.load(all[load], c, size, rate, d, &f); err != nil {
 				return err
 			}
 		}
-		b.rest()
+		b.release()
+		return nil
+	}); err != nil {
+		return err
 	}
 	for _, load := range b.session.loads() {
 		b.finish(all[load])
@@ -209,12 +230,11 @@ func (b *bed) load(r *series, c *cluster, size, rate int, d time.Duration,
 		late.Merge(st.Casts.Late)
 		sent.Merge(st.Casts.Sent)
 	}
-	p50, p99 := r.latency("one way", late)
-	p50.against("half ping-pong", f.P50us/2)
-	p99.against("half ping-pong", f.P99us/2)
+	r.oneWay(late, f, "half paced ping-pong")
 	r.less("one way from sending p50", "us", sent.Micros(0.5)).minor()
 	r.less("one way from sending p99", "us", sent.Micros(0.99)).minor()
 	r.more("delivered", "msgs/s", slowest(stats, []int{1})).minor()
+	cost(r, stats, []int{1})
 	if rate == idleRate {
 		pace = ""
 	}
@@ -225,9 +245,7 @@ func (b *bed) load(r *series, c *cluster, size, rate int, d time.Duration,
 	if n := int64(st.Sent) - st.Trips.Late.Count(); n > 0 {
 		return fmt.Errorf("suite: %d of %d questions were never answered", n, st.Sent)
 	}
-	p50, p99 = r.latency("open round trip", st.Trips.Late)
-	p50.against("ping-pong", f.P50us)
-	p99.against("ping-pong", f.P99us)
+	r.trips("open round trip", st.Trips.Late, f, "paced ping-pong")
 	return nil
 }
 

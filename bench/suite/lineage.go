@@ -4,14 +4,18 @@ import (
 	"fmt"
 	"time"
 
-	"maestro/bench/floor"
+	"maestro/bench/group"
 )
 
 // benchLineage runs the original systems' own tests under their own definitions.
 // Each has a yardstick of what the wire and the processors allow.
 func benchLineage(s *session) error {
 	for _, name := range or(s.o.Stacks, []string{"vsync", "total"}) {
-		for _, n := range s.members([]int{2, 3}, []int{2, 3, 5}) {
+		groups := []int{2, 3}
+		if s.o.Full {
+			groups = append(groups, 5)
+		}
+		for _, n := range s.members(groups[:2], groups) {
 			if err := s.lineage(n, name); err != nil {
 				return err
 			}
@@ -26,7 +30,7 @@ func (s *session) lineage(n int, stackName string) error {
 		return err
 	}
 	defer w.close()
-	for _, wait := range or(s.o.Waits, []string{string(floor.Block)}) {
+	for _, wait := range s.waits() {
 		b := &bed{session: s, w: w, stack: stackName, wait: wait}
 		tests := []func(*bed) error{(*bed).rpc, (*bed).ring, (*bed).paced}
 		if n == 2 {
@@ -53,10 +57,9 @@ func (b *bed) lineage(test string, more map[string]any) *series {
 // perf is maestro-perf: two members; an empty cast, answered by an empty cast,
 // 500 rounds.
 func (b *bed) perf() error {
-	r := b.lineage("maestro-perf", nil)
-	for range b.reps(5) {
-		b.progress("maestro-perf: %s", b.stack)
-		f, err := b.w.rawPing(b.wait, 24, b.rounds(500))
+	r, n := b.lineage("maestro-perf", nil), b.rounds(500)
+	if err := b.repeat(b.reps(), b.forming()+trips(n, n), "maestro-perf: "+b.stack, func() error {
+		f, err := b.w.rawPing(b.wait, 24, n)
 		if err != nil {
 			return err
 		}
@@ -64,38 +67,47 @@ func (b *bed) perf() error {
 		if err != nil {
 			return err
 		}
-		if err := c.reset(); err != nil {
-			return err
-		}
-		began := time.Now()
-		if err := c.procs[1].say("call 0 %d", b.rounds(500)); err != nil {
-			return err
-		}
-		if _, err := c.procs[1].wait(b.ctx, "CALLED", time.Minute, nil); err != nil {
-			return err
-		}
-		took := time.Since(began)
-		st, err := c.stats(1)
+		st, err := c.calls(n)
 		if err != nil {
 			return err
 		}
-		r.more("rounds", "1/s", float64(b.rounds(500))/took.Seconds()).
-			against("ping-pong", 1e6/f.P50us)
-		r.latency("round", st.Trips.Sent)
-		b.rest()
+		// A round begins when the one before ends, so the mean is all there is to know.
+		r.more("rounds", "1/s", 1e9/st.Trips.Sent.Mean()).against("ping-pong", 1e6/f.P50us)
+		r.trips("round", st.Trips.Sent, &f, "ping-pong")
+		b.release()
+		return nil
+	}); err != nil {
+		return err
 	}
 	b.finish(r)
 	return nil
+}
+
+// calls has member 1 cast and the others answer by casts. The first tenth is not
+// counted.
+func (c *cluster) calls(count int) (*group.Stats, error) {
+	for _, n := range []int{count/10 + 1, count} {
+		if err := c.reset(); err != nil {
+			return nil, err
+		}
+		if err := c.procs[1].say("call 0 %d", n); err != nil {
+			return nil, err
+		}
+		if _, err := c.procs[1].wait(c.ctx, "CALLED", time.Minute, nil); err != nil {
+			return nil, err
+		}
+	}
+	return c.stats(1)
 }
 
 // rpc is one cast of s bytes and n-1 point-to-point replies; the mean of a round
 // over 1000.
 func (b *bed) rpc() error {
 	for _, size := range pick(b.session, b.o.Sizes, []int{64}, []int{24, 1000}) {
-		r := b.lineage("rpc", map[string]any{"size": size})
-		for range b.reps(5) {
-			b.progress("rpc: %s, %d members, %d B", b.stack, b.w.n, size)
-			f, err := b.w.rawPing(b.wait, min(size, 1400), b.rounds(1000))
+		r, n := b.lineage("rpc", map[string]any{"size": size}), b.rounds(1000)
+		what := fmt.Sprintf("rpc: %s, %d members, %d B", b.stack, b.w.n, size)
+		if err := b.repeat(b.reps(), b.forming()+trips(n, n), what, func() error {
+			f, err := b.w.rawPing(b.wait, min(size, 1400), n)
 			if err != nil {
 				return err
 			}
@@ -103,13 +115,16 @@ func (b *bed) rpc() error {
 			if err != nil {
 				return err
 			}
-			st, err := c.ask(size, b.rounds(1000))
+			st, err := c.ask(size, n)
 			if err != nil {
 				return err
 			}
 			r.less("round mean", "us", st.Trips.Late.Mean()/1e3).against("ping-pong", f.P50us)
-			r.latency("round", st.Trips.Late)
-			b.rest()
+			r.trips("round", st.Trips.Late, &f, "ping-pong")
+			b.release()
+			return nil
+		}); err != nil {
+			return err
 		}
 		b.finish(r)
 	}
@@ -124,8 +139,8 @@ func (b *bed) ring() error {
 	for _, k := range pick(b.session, nil, []int{1, 10}, []int{1, 10, 100}) {
 		r := b.lineage("ring", map[string]any{"k": k, "size": size})
 		rounds := b.rounds(max(2000/k, 200))
-		for range b.reps(5) {
-			b.progress("ring: %s, %d members, k = %d", b.stack, b.w.n, k)
+		what := fmt.Sprintf("ring: %s, %d members, k = %d", b.stack, b.w.n, k)
+		if err := b.repeat(b.reps(), b.forming()+trips(500, 2*rounds), what, func() error {
 			f, err := b.w.rawPing(b.wait, size, b.rounds(500))
 			if err != nil {
 				return err
@@ -134,14 +149,20 @@ func (b *bed) ring() error {
 			if err != nil {
 				return err
 			}
+			if _, err := c.turns(k, size, rounds/10+1); err != nil { // not counted
+				return err
+			}
 			took, err := c.turns(k, size, rounds)
 			if err != nil {
 				return err
 			}
-			round := took.Seconds() / float64(rounds)
+			round, all := took.Seconds()/float64(rounds), float64(k*b.w.n)
 			r.less("round mean", "us", round*1e6).against("half ping-pong", f.P50us/2)
-			r.more("total", "msgs/s", float64(k*b.w.n)/round)
-			b.rest()
+			r.more("total", "msgs/s", all/round).against("half ping-pong", all/f.P50us*2e6)
+			b.release()
+			return nil
+		}); err != nil {
+			return err
 		}
 		b.finish(r)
 	}
@@ -173,7 +194,7 @@ func (c *cluster) turns(each, size, rounds int) (took time.Duration, err error) 
 // member or from all; what the slowest receiver delivers a second, and when.
 func (b *bed) paced() error {
 	const size = 1000
-	d := b.duration(time.Second)
+	d, pings := b.duration(time.Second), b.rounds(500)
 	for _, test := range []string{"1-n", "m-n"} {
 		who := []int{1}
 		for i := 2; test == "m-n" && i <= b.w.n; i++ {
@@ -181,8 +202,12 @@ func (b *bed) paced() error {
 		}
 		for _, rate := range pick(b.session, nil, []int{1000}, []int{1000, 10000, 100000}) {
 			r := b.lineage(test, map[string]any{"offered": rate, "size": size})
-			for range b.reps(3) {
-				b.progress("%s: %s, %d members, %d/s", test, b.stack, b.w.n, rate)
+			what := fmt.Sprintf("%s: %s, %d members, %d/s", test, b.stack, b.w.n, rate)
+			if err := b.repeat(b.reps(), b.forming()+trips(pings, 0)+d, what, func() error {
+				f, err := b.w.rawPing(b.wait, size, pings)
+				if err != nil {
+					return err
+				}
 				c, err := b.ready()
 				if err != nil {
 					return err
@@ -193,8 +218,11 @@ func (b *bed) paced() error {
 					return err
 				}
 				r.more("delivered", "msgs/s", slowest(all, who)).against("offered", float64(rate))
-				r.latency("one way", oneWay(all, who))
-				b.rest()
+				r.oneWay(oneWay(all, who), &f, "half ping-pong")
+				b.release()
+				return nil
+			}); err != nil {
+				return err
 			}
 			b.finish(r)
 		}

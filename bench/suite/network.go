@@ -53,12 +53,18 @@ func newNetwork(ctx context.Context, o *Options, n int, bursts bool) (*network, 
 	if w.mtu == 0 {
 		w.mtu = 1500
 	}
+	if o.plan != nil && o.plan.dry {
+		o.plan.whole.About += time.Duration(n) * spaceCost
+		return w, nil
+	}
 	if o.Net == Machines {
 		if n > len(o.Hosts) {
 			w.end(nil)
 			return w, fmt.Errorf("suite: %d members need as many hosts, not %d", n, len(o.Hosts))
 		}
-		w.fleet = o.fleet
+		if w.fleet = o.fleet; o.MTU == 0 {
+			w.mtu = w.fleet.mtu
+		}
 		return w, nil
 	}
 	if o.Net == Namespaces {
@@ -113,7 +119,9 @@ func (w *network) launch(i int, made *exec.Cmd) (*proc, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.remote = w.fleet != nil
+	if w.fleet != nil {
+		p.host = w.fleet.hosts[i-1].Name
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.procs = append(w.procs, p)
@@ -192,6 +200,7 @@ func (w *network) forget(p *proc) {
 func (w *network) floor(c floor.Config, last int) (floor.Result, error) {
 	c.Interface, c.Group = w.iface, w.address(floorPort)
 	c.Datagram = min(w.mtu, 1500) - 28
+	c.Shared = w.fleet != nil && len(w.fleet.at) < len(w.fleet.hosts)
 	c.Launch = func(ctx context.Context, m int, arg string) ([]byte, error) {
 		host := m + 1
 		if last > 0 && m > 0 {

@@ -51,6 +51,7 @@ type Options struct {
 	SSH        []string
 	Executable string
 	fleet      *fleet // the hosts, made ready
+	plan       *plan
 
 	// Peers are the systems of benchmark peers, nil for all; PeerFolder is where
 	// their adapters are, if not in the checkout around the working directory.
@@ -60,19 +61,24 @@ type Options struct {
 	// Command makes the command of a process that ends up in Child with the same
 	// kind and argument.
 	Command func(kind, arg string) *exec.Cmd
+	// Full leaves nothing out: longer loads, the largest groups.
+	Full bool
+	// Planned is told what is to be done before it begins; nil is allowed.
+	Planned func(parts []Part)
 	// Progress is told what is being done; nil is silent.
-	Progress func(what string)
+	Progress func(p Progress)
 	// Point gets every point as soon as it is complete; nil is allowed.
 	Point func(p *result.Point)
 }
 
 // The bounds of Options.
 const (
-	MaxMembers  = 64
-	MaxSize     = 16 << 20
-	MaxState    = 4 << 30 // of a transfer
-	MaxReps     = 1000
-	MaxDuration = 24 * time.Hour
+	MaxMembers   = 64
+	MaxSimulated = 1000 // members of a simulated group
+	MaxSize      = 16 << 20
+	MaxState     = 4 << 30 // of a transfer
+	MaxReps      = 1000
+	MaxDuration  = 24 * time.Hour
 )
 
 // Validate says what cannot be.
@@ -100,8 +106,8 @@ func (o *Options) Validate() error {
 			return slices.Contains([]string{"", Anywhere, OneCore, Spread}, o.Pin)
 		}, "place on processors %q", o.Pin))
 	for _, n := range o.Members {
-		err = errors.Join(err, bad(func() bool { return n >= 2 && n <= MaxMembers },
-			"%d members are not in 2..%d", n, MaxMembers))
+		err = errors.Join(err, bad(func() bool { return n >= 2 && n <= MaxSimulated },
+			"%d members are not in 2..%d", n, MaxSimulated))
 	}
 	for _, n := range o.Sizes {
 		err = errors.Join(err, bad(func() bool { return n >= 1 && n <= MaxState },
@@ -123,12 +129,6 @@ func (o *Options) Validate() error {
 		err = errors.Join(err, e)
 	}
 	return err
-}
-
-func (o *Options) progress(format string, args ...any) {
-	if o.Progress != nil {
-		o.Progress(fmt.Sprintf(format, args...))
-	}
 }
 
 // choices are the properties that stacks differ by: those that change what is

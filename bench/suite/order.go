@@ -5,7 +5,6 @@ import (
 	"slices"
 	"time"
 
-	"maestro/bench/floor"
 	"maestro/bench/group"
 	"maestro/bench/result"
 )
@@ -15,8 +14,10 @@ import (
 func benchOrder(s *session) error {
 	for _, n := range s.members([]int{3}, []int{3}) {
 		for _, name := range or(s.o.Stacks, ordering()) {
-			if err := s.order(n, name); err != nil {
-				return err
+			for _, wait := range s.waits() {
+				if err := s.order(n, name, wait); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -30,25 +31,26 @@ func ordering() []string {
 	})
 }
 
-func (s *session) order(n int, name string) error {
+func (s *session) order(n int, name, wait string) error {
 	w, err := newNetwork(s.ctx, &s.o, n, true)
 	if err != nil {
 		return err
 	}
 	defer w.close()
-	block := string(floor.Block)
-	plain := &bed{session: s, w: w, number: 0, stack: "vsync", wait: block}
-	other := &bed{session: s, w: w, number: 1, stack: name, wait: block}
+	plain := &bed{session: s, w: w, number: 0, stack: "vsync", wait: wait}
+	other := &bed{session: s, w: w, number: 1, stack: name, wait: wait}
 	d := s.duration(time.Second)
 	for _, senders := range or(s.o.Senders, []string{"one", "all"}) {
 		for _, size := range pick(s, s.o.Sizes, []int{64}, []int{64, 1000}) {
 			r := newSeries("order", map[string]any{"members": n, "senders": senders, "size": size,
-				"stack": name})
-			for range s.reps(5) {
-				s.progress("order: %s, %d members, %s sending, %d B", name, n, senders, size)
-				if err := compareOrder(r, plain, other, senders, size, d); err != nil {
-					return err
-				}
+				"stack": name, "wait": wait})
+			what := fmt.Sprintf("order: %s, %d members, %s sending, %d B", name, n, senders, size)
+			if err := s.repeat(s.reps(), 2*plain.forming()+streams(3, d), what, func() error {
+				defer plain.release()
+				defer other.release()
+				return compareOrder(r, plain, other, senders, size, d)
+			}); err != nil {
+				return err
 			}
 			s.finish(r)
 		}

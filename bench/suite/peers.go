@@ -1,13 +1,9 @@
 package suite
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"slices"
 	"strings"
 	"time"
 
@@ -60,6 +56,9 @@ func (s *session) others() (all []*other, clean func(), err error) {
 	if list == nil {
 		list = peers.All()
 	}
+	if s.o.plan.dry {
+		return make([]*other, len(list)), clean, nil
+	}
 	dir, err := peers.Find(s.o.PeerFolder)
 	if err != nil {
 		return nil, clean, err
@@ -78,7 +77,7 @@ func (s *session) others() (all []*other, clean func(), err error) {
 		if s.ctx.Err() != nil {
 			return nil, clean, s.ctx.Err()
 		}
-		s.progress("peers: building %s", p.String())
+		s.progress("peers: building " + p.String())
 		o := &other{System: &result.System{Name: p.String(), Guarantee: p.Guarantee},
 			cannot: map[string]bool{}}
 		s.systems = append(s.systems, o.System)
@@ -123,28 +122,38 @@ func (s *session) peerRates(all []*other, n int) error {
 	for _, size := range pick(s, s.o.Sizes, []int{64}, []int{64, 1000, 8192}) {
 		rows := newRows("peers", map[string]any{"members": n, "size": size, "wait": "block"})
 		j := job{mode: "stream", members: n, size: size, d: s.duration(time.Second)}
-		for range s.reps(5) {
-			f, err := w.rawStream(size, j.d)
-			if err != nil {
-				return err
-			}
-			if err := s.ourRates(w, rows, &j, f.MsgsPerSec); err != nil {
-				return err
-			}
-			for _, o := range all {
-				s.progress("peers: %s, %d members, %d B", o.Name, n, size)
-				got, err := s.peer(w, o, &j)
-				if err != nil {
-					return err
-				}
-				if got.Count < 2 || got.Seconds == 0 {
-					continue
-				}
-				rows.of(o.Name).rate(float64(got.Count-1)/got.Seconds, f.MsgsPerSec, size,
-					1-float64(got.Count)/float64(max(got.Sent, 1)))
-			}
+		what := fmt.Sprintf("peers: %d members, %d B", n, size)
+		about := streams(3*(1+len(all)), j.d)
+		if err := s.repeat(s.reps(), about, what, func() error {
+			return s.theirRates(w, all, rows, &j)
+		}); err != nil {
+			return err
 		}
 		rows.finish(s)
+	}
+	return nil
+}
+
+// theirRates is one repetition: everybody takes a turn.
+func (s *session) theirRates(w *network, all []*other, rows *rows, j *job) error {
+	f, err := w.rawStream(j.size, j.d)
+	if err != nil {
+		return err
+	}
+	if err := s.ourRates(w, rows, j, f.MsgsPerSec); err != nil {
+		return err
+	}
+	for _, o := range all {
+		s.progress(fmt.Sprintf("peers: %s, %d members, %d B", o.Name, w.n, j.size))
+		got, err := s.peer(w, o, j)
+		if err != nil {
+			return err
+		}
+		if got.Count < 2 || got.Seconds == 0 {
+			continue
+		}
+		rows.of(o.Name).rate(float64(got.Count-1)/got.Seconds, f.MsgsPerSec, j.size,
+			1-float64(got.Count)/float64(max(got.Sent, 1)))
 	}
 	return nil
 }
@@ -178,7 +187,7 @@ func (s *session) unable(o *other, j *job, err error) error {
 // ourRates is our own stacks' part of a repetition.
 func (s *session) ourRates(w *network, rows *rows, j *job, floor float64) error {
 	for k, o := range s.own {
-		s.progress("peers: %s, %d members, %d B", o.Name, w.n, j.size)
+		s.progress(fmt.Sprintf("peers: %s, %d members, %d B", o.Name, w.n, j.size))
 		b := &bed{session: s, w: w, number: k, stack: strings.TrimPrefix(o.Name, "maestro-")}
 		rate := 0.0
 		c, err := b.ready()
@@ -218,28 +227,17 @@ func (s *session) peerTrips(all []*other) error {
 	if s.o.Smoke {
 		j.d = 300 * time.Millisecond
 	}
-	for range s.reps(5) {
+	about := time.Duration(2+len(all)) * 2 * trips(j.count, j.count)
+	if err := s.repeat(s.reps(), about, "peers: round trips", func() error {
 		f, err := w.rawPing(string(floor.Block), j.size, j.count)
 		if err != nil {
 			return err
 		}
-		for k, o := range s.own {
-			b := &bed{session: s, w: w, number: k, stack: strings.TrimPrefix(o.Name, "maestro-")}
-			var st *group.Stats
-			c, err := b.ready()
-			if err == nil {
-				st, err = c.ask(j.size, j.count)
-			}
-			if err == nil {
-				rows.of(o.Name).trip(st.Trips.Late.Micros(0.5), st.Trips.Late.Micros(0.99), &f)
-			}
-			if err := s.unable(o, &j, err); err != nil {
-				return err
-			}
-			b.release()
+		if err := s.ourTrips(w, rows, &j, &f); err != nil {
+			return err
 		}
 		for _, o := range all {
-			s.progress("peers: %s, round trip", o.Name)
+			s.progress(fmt.Sprintf("peers: %s, round trip", o.Name))
 			got, err := s.peer(w, o, &j)
 			if err != nil {
 				return err
@@ -248,8 +246,31 @@ func (s *session) peerTrips(all []*other) error {
 				rows.of(o.Name).trip(got.P50, got.P99, &f)
 			}
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	rows.finish(s)
+	return nil
+}
+
+// ourTrips is our own stacks' part of a repetition.
+func (s *session) ourTrips(w *network, rows *rows, j *job, f *floor.Result) error {
+	for k, o := range s.own {
+		b := &bed{session: s, w: w, number: k, stack: strings.TrimPrefix(o.Name, "maestro-")}
+		var st *group.Stats
+		c, err := b.ready()
+		if err == nil {
+			st, err = c.ask(j.size, j.count)
+		}
+		if err == nil {
+			rows.of(o.Name).trip(st.Trips.Late.Micros(0.5), st.Trips.Late.Micros(0.99), f)
+		}
+		if err := s.unable(o, j, err); err != nil {
+			return err
+		}
+		b.release()
+	}
 	return nil
 }
 
@@ -285,113 +306,4 @@ func (r *rows) finish(s *session) {
 	for _, n := range r.names {
 		s.finish(r.series[n])
 	}
-}
-
-// The ports of the adapters, new ones each time: what is left of the connections
-// before is not met.
-const (
-	peerPort  = 18000
-	peerPorts = 64
-	peerTurns = 200
-)
-
-// pingTime is when a system's round trips end, however many there were.
-const pingTime = 3 * time.Second
-
-// peerTime is what a system gets to start, beyond what it has to do.
-const peerTime = 40 * time.Second
-
-// peer has one system do a job: its members are started, and ended.
-func (w *network) peer(o *other, j *job) (got outcome, err error) {
-	w.turn++
-	procs := make([]*proc, j.members)
-	defer func() {
-		for _, p := range procs {
-			if p != nil {
-				p.kill()
-				w.forget(p)
-			}
-		}
-		w.settle()
-	}()
-	for i := range procs {
-		cmd := exec.Command(o.command[0], slices.Concat(o.command[1:], w.peerArgs(i+1, j))...)
-		if procs[i], err = w.launch(i+1, cmd); err != nil {
-			return got, err
-		}
-	}
-	for _, p := range procs {
-		if _, err := p.wait(w.ctx, "READY", peerTime, nil); err != nil {
-			return got, skipped(procs, err)
-		}
-	}
-	if o.Version == "" {
-		if f, err := procs[0].wait(w.ctx, "ABOUT", time.Second, nil); err == nil {
-			_ = json.Unmarshal([]byte(f[0]), o.System)
-		}
-	}
-	if err := procs[0].say("go"); err != nil {
-		return got, err
-	}
-	if j.mode == "ping" {
-		return result1(w.ctx, procs[0])
-	}
-	return outcomes(w.ctx, procs, j)
-}
-
-// skipped is why a system does not do something, in its own words if it has said.
-func skipped(procs []*proc, err error) error {
-	for _, p := range procs {
-		if f, _ := p.search("SKIP", nil); f != nil {
-			return errors.New(f[0])
-		}
-	}
-	return err
-}
-
-// outcomes is the slowest receiver's, with how much was sent.
-func outcomes(ctx context.Context, procs []*proc, j *job) (least outcome, err error) {
-	f, err := procs[0].wait(ctx, "SENT", j.d+peerTime, nil)
-	if err != nil {
-		return least, err
-	}
-	for i, p := range procs[1:] {
-		if err := p.say("end %s", f[0]); err != nil {
-			return least, err
-		}
-		got, err := result1(ctx, p)
-		if err != nil {
-			return least, err
-		}
-		rate := func(o outcome) float64 { return float64(o.Count) / max(o.Seconds, 1e-9) }
-		if i == 0 || rate(got) < rate(least) {
-			least = got
-		}
-	}
-	least.Sent = number(f[0])
-	return least, nil
-}
-
-func result1(ctx context.Context, p *proc) (got outcome, err error) {
-	f, err := p.wait(ctx, "RESULT", peerTime, nil)
-	if err == nil {
-		err = json.Unmarshal([]byte(f[0]), &got)
-	}
-	return got, err
-}
-
-// peerArgs is the arguments of an adapter.
-func (w *network) peerArgs(i int, j *job) []string {
-	hosts := make([]string, j.members)
-	for k := range hosts {
-		hosts[k] = "127.0.0.1"
-		if w.lab != nil {
-			hosts[k] = w.lab.addr(k + 1).String()
-		}
-	}
-	port := peerPort + w.turn%peerTurns*peerPorts
-	return []string{fmt.Sprint("member=", i), fmt.Sprint("members=", j.members), "mode=" + j.mode,
-		fmt.Sprint("size=", j.size), fmt.Sprint("ms=", j.d.Milliseconds()),
-		fmt.Sprint("count=", j.count), fmt.Sprint("port=", port), "iface=" + w.iface,
-		"group=" + w.address(0).Addr().String(), "hosts=" + strings.Join(hosts, ",")}
 }

@@ -21,7 +21,7 @@ type proc struct {
 	in     io.WriteCloser
 	done   chan struct{} // closed when it has ended and all output is read
 	mortal atomic.Bool   // it may end
-	remote bool          // cmd only leads to it
+	host   string        // that cmd only leads to; empty: this one
 
 	mu    sync.Mutex
 	lines []string
@@ -153,7 +153,7 @@ func (p *proc) trouble(what string, err error) error {
 	defer p.mu.Unlock()
 	text := bytes.TrimSpace(p.errs.Bytes())
 	tail := p.lines[max(0, len(p.lines)-5):]
-	e := fmt.Errorf("suite: member %d %s", p.member, what)
+	e := fmt.Errorf("suite: %s %s", p.name(), what)
 	if err != nil {
 		e = fmt.Errorf("%w: %w", e, err)
 	}
@@ -164,6 +164,17 @@ func (p *proc) trouble(what string, err error) error {
 		e = fmt.Errorf("%w\n  %.200s", e, line)
 	}
 	return e
+}
+
+// name is how people know the process.
+func (p *proc) name() string {
+	switch {
+	case p.host == "":
+		return fmt.Sprintf("member %d", p.member)
+	case p.member == 0:
+		return "this program on " + p.host
+	}
+	return fmt.Sprintf("member %d on %s", p.member, p.host)
 }
 
 // live reports whether the process runs.
@@ -179,7 +190,7 @@ func (p *proc) live() bool {
 // shoot ends the process at once.
 func (p *proc) shoot() {
 	p.mortal.Store(true)
-	if p.remote && p.say("die") == nil {
+	if p.host != "" && p.say("die") == nil {
 		time.AfterFunc(dieTime, func() { _ = p.cmd.Process.Kill() })
 		return
 	}

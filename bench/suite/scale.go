@@ -1,6 +1,7 @@
 package suite
 
 import (
+	"context"
 	"fmt"
 	"runtime"
 	"time"
@@ -14,22 +15,26 @@ import (
 // they are idle, simulated ones up to a thousand.
 func benchScale(s *session) error {
 	for _, n := range s.members([]int{3}, []int{2, 4, 8, 16}) {
+		if n > MaxMembers {
+			continue
+		}
 		if err := s.idle(n); err != nil {
 			return err
 		}
 	}
 	sizes := []int{2, 4, 8, 16, 32, 64, 128, 256, 512, 1000}
-	if s.o.Smoke {
-		sizes = sizes[:4]
-	}
 	for _, name := range or(s.o.Stacks, []string{"vsync"}) {
-		for _, n := range sizes {
-			more, err := s.simulated(name, n)
-			if err != nil {
+		more := true
+		for _, n := range pick(s, s.o.Members, sizes[:4], sizes) {
+			about := 10*time.Millisecond + time.Duration(n*n)*20*time.Microsecond
+			what := fmt.Sprintf("scale: %d simulated members", n)
+			if err := s.repeat(1, about, what, func() (err error) {
+				if more {
+					more, err = s.simulated(name, n)
+				}
 				return err
-			}
-			if !more {
-				break
+			}); err != nil {
+				return err
 			}
 		}
 	}
@@ -43,44 +48,56 @@ func (s *session) idle(n int) error {
 		return err
 	}
 	defer w.close()
+	d := s.duration(time.Second)
 	for _, name := range or(s.o.Stacks, []string{"vsync"}) {
-		c, err := w.cluster(0, name, "")
-		if err != nil {
-			return err
-		}
-		d := s.duration(2 * time.Second)
-		r := newSeries("scale", map[string]any{"members": n, "stack": name, "on": s.o.Net})
-		for range s.reps(3) {
-			s.progress("scale: %d idle members", n)
-			if err := c.reset(); err != nil {
+		for _, wait := range s.waits() {
+			b := &bed{session: s, w: w, stack: name, wait: wait}
+			r := newSeries("scale", map[string]any{"members": n, "stack": name, "wait": wait,
+				"on": s.o.Net})
+			what := fmt.Sprintf("scale: %d idle members", n)
+			if err := s.repeat(s.reps(), d, what, func() error {
+				return b.idle(r, d)
+			}); err != nil {
 				return err
 			}
-			began := time.Now()
-			select {
-			case <-time.After(d):
-			case <-s.ctx.Done():
-				return s.ctx.Err()
-			}
-			all, err := c.allStats()
-			if err != nil {
-				return err
-			}
-			took := time.Since(began).Seconds()
-			cpu, rss, in, out := 0.0, 0.0, 0.0, 0.0
-			for _, st := range all[1:] {
-				cpu = max(cpu, st.Usage.CPU.Seconds()/took*100)
-				rss = max(rss, float64(st.Usage.RSS)/1024)
-				in = max(in, float64(st.Traffic.DatagramsIn)/took)
-				out = max(out, float64(st.Traffic.DatagramsOut)/took)
-			}
-			r.less("idle cpu", "% of a core", cpu)
-			r.less("idle rss", "MiB", rss)
-			r.less("idle datagrams in", "1/s", in)
-			r.less("idle datagrams out", "1/s", out)
+			s.finish(r)
+			b.release()
 		}
-		s.finish(r)
-		c.end()
 	}
+	return nil
+}
+
+// idle is one repetition: the dearest member counts.
+func (b *bed) idle(r *series, d time.Duration) error {
+	c, err := b.ready()
+	if err != nil {
+		return err
+	}
+	if err := c.reset(); err != nil {
+		return err
+	}
+	began := time.Now()
+	select {
+	case <-time.After(d):
+	case <-c.ctx.Done():
+		return context.Cause(c.ctx)
+	}
+	all, err := c.allStats()
+	if err != nil {
+		return err
+	}
+	took := time.Since(began).Seconds()
+	cpu, rss, in, out := 0.0, 0.0, 0.0, 0.0
+	for _, st := range all[1:] {
+		cpu = max(cpu, st.Usage.CPU.Seconds()/took*100)
+		rss = max(rss, float64(st.Usage.RSS)/1024)
+		in = max(in, float64(st.Traffic.DatagramsIn)/took)
+		out = max(out, float64(st.Traffic.DatagramsOut)/took)
+	}
+	r.less("idle cpu", "% of a core", cpu)
+	r.less("idle rss", "MiB", rss)
+	r.less("idle datagrams in", "1/s", in)
+	r.less("idle datagrams out", "1/s", out)
 	return nil
 }
 
@@ -88,7 +105,7 @@ func (s *session) idle(n int) error {
 // stayed far below them, as most costs grow with the square of the members.
 const (
 	simTime = 60 * time.Second // of this machine
-	simHeap = 6 << 30
+	simHeap = 12 << 30         // and no more than half of the machine's memory
 )
 
 // world is a simulated group.
@@ -108,7 +125,6 @@ func (s *session) simulated(name string, n int) (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	s.progress("scale: %d simulated members", n)
 	x := &world{session: s, w: sim.New(uint64(n), sim.Options{}), begun: time.Now()}
 	x.end = x.begun.Add(simTime)
 	r := newSeries("scale", map[string]any{"members": n, "stack": name, "on": "sim"})
@@ -137,7 +153,8 @@ func (s *session) simulated(name string, n int) (more bool, err error) {
 	}
 	x.w = nil
 	runtime.GC()
-	return err == nil && took < simTime/5 && m.HeapAlloc < simHeap/5, nil
+	heap := min(simHeap, uint64(s.machine.MemoryKiB)<<9)
+	return err == nil && took < simTime/5 && m.HeapAlloc < heap/5, nil
 }
 
 // wait lets virtual time pass until ok, within the bounds.
@@ -188,8 +205,8 @@ func (x *world) measure(r *series, n int, want stack.Props) error {
 	if err := x.wait(20*time.Second, x.whole(n)); err != nil {
 		return fmt.Errorf("start of %d at once: %w", n, err)
 	}
-	r.less("start", "ms", ms(0))
-	r.less("start datagrams", "per member", float64(x.w.Stats().Sent)/float64(n))
+	r.less("start", "ms", ms(0)).everywhere()
+	r.less("start datagrams", "per member", float64(x.w.Stats().Sent)/float64(n)).everywhere()
 	if err := x.quiet(r, n); err != nil {
 		return err
 	}
@@ -201,8 +218,9 @@ func (x *world) measure(r *series, n int, want stack.Props) error {
 	if err := x.wait(20*time.Second, x.whole(n-1)); err != nil {
 		return fmt.Errorf("crash: %w", err)
 	}
-	r.less("crash to view", "ms", ms(at))
-	r.less("crash datagrams", "per member", float64(x.w.Stats().Sent-before.Sent)/float64(n))
+	r.less("crash to view", "ms", ms(at)).everywhere()
+	sent := float64(x.w.Stats().Sent - before.Sent)
+	r.less("crash datagrams", "per member", sent/float64(n)).everywhere()
 	return nil
 }
 
@@ -223,8 +241,8 @@ func (x *world) quiet(r *series, n int) error {
 	}
 	after := x.w.Stats()
 	per := float64(n) * d.Seconds()
-	r.less("idle datagrams out", "1/s", float64(after.Sent-before.Sent)/per)
-	r.less("idle datagrams in", "1/s", float64(after.Arrived-before.Arrived)/per)
+	r.less("idle datagrams out", "1/s", float64(after.Sent-before.Sent)/per).everywhere()
+	r.less("idle datagrams in", "1/s", float64(after.Arrived-before.Arrived)/per).everywhere()
 	r.less("idle simulation", "ms of cpu/member/s", time.Since(began).Seconds()*1e3/per).minor()
 	return nil
 }
@@ -261,7 +279,7 @@ func (x *world) cast(r *series, n int) error {
 	}
 	after := x.w.Stats()
 	took := x.w.Now().Sub(at).Seconds()
-	r.less("datagrams", "per cast", float64(after.Sent-before.Sent)/count)
+	r.less("datagrams", "per cast", float64(after.Sent-before.Sent)/count).everywhere()
 	r.more("delivered", "msgs/s", count/took).minor()
 	return nil
 }

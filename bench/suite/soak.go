@@ -21,35 +21,42 @@ func benchSoak(s *session) error {
 	parts := max(int(whole/(10*time.Second)), 3)
 	for _, n := range s.members([]int{3}, []int{3}) {
 		for _, name := range or(s.o.Stacks, []string{"vsync"}) {
-			w, err := newNetwork(s.ctx, &s.o, n, true)
-			if err != nil {
-				return err
-			}
-			err = s.soak(w, name, size, rate, parts, whole/time.Duration(parts))
-			w.close()
-			if err != nil {
-				return err
+			for _, wait := range s.waits() {
+				w, err := newNetwork(s.ctx, &s.o, n, true)
+				if err != nil {
+					return err
+				}
+				b := &bed{session: s, w: w, stack: name, wait: wait}
+				err = b.soak(size, rate, parts, whole/time.Duration(parts))
+				w.close()
+				if err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func (s *session) soak(w *network, name string, size, rate, parts int, d time.Duration) error {
-	c, err := w.cluster(0, name, "")
-	if err != nil {
-		return err
-	}
+func (b *bed) soak(size, rate, parts int, d time.Duration) error {
+	w, pings := b.w, b.rounds(500)
 	who := make([]int, w.n)
 	for i := range who {
 		who[i] = i + 1
 	}
-	r := newSeries("soak", map[string]any{"members": w.n, "stack": name, "size": size,
-		"rate": rate})
+	r := newSeries("soak", map[string]any{"members": w.n, "stack": b.stack, "wait": b.wait,
+		"size": size, "rate": rate})
 	command := fmt.Sprintf("pace %d %d %d 10 0", size, d.Milliseconds(), max(rate/w.n, 1))
 	first := 0.0
-	for k := range parts {
-		s.progress("soak: part %d of %d", k+1, parts)
+	if err := b.repeat(parts, d+trips(pings, 0), "soak: "+b.stack, func() error {
+		f, err := w.rawPing(b.wait, min(size, 1400), pings)
+		if err != nil {
+			return err
+		}
+		c, err := b.ready()
+		if err != nil {
+			return err
+		}
 		all, err := c.work(who, d, command)
 		if err != nil {
 			return err
@@ -66,18 +73,21 @@ func (s *session) soak(w *network, name string, size, rate, parts int, d time.Du
 				return fmt.Errorf("suite: a member is in a view of %d", st.Members)
 			}
 		}
-		if k == 0 {
+		if first == 0 {
 			first = rss
 		}
 		r.more("delivered", "msgs/s", slowest(all, who)).against("offered", float64(rate))
-		r.latency("one way", oneWay(all, who))
+		r.oneWay(oneWay(all, who), &f, "half ping-pong")
 		r.less("cpu", "% of a core", cpu)
 		r.less("stall", "ms", stall)
 		r.less("rss", "MiB", rss)
 		r.less("rss growth", "MiB", rss-first)
 		r.less("views", "", float64(views))
 		r.less("socket drops", "datagrams", float64(drops)).minor()
+		return nil
+	}); err != nil {
+		return err
 	}
-	s.finish(r)
+	b.finish(r)
 	return nil
 }

@@ -55,9 +55,53 @@ type session struct {
 // the soak too. What has been measured is
 // returned even if something failed.
 func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
+	s, chosen, err := newSession(ctx, names, o)
+	if err == nil {
+		err = s.lay(chosen)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.o.Planned != nil {
+		s.o.Planned(s.o.plan.parts)
+	}
+	if s.o.Net == Machines {
+		s.o.fleet, err = s.muster()
+		s.machine.Hosts = s.o.fleet.made
+	}
+	if err == nil {
+		err = s.describe()
+	}
+	if err == nil {
+		err = s.measure(chosen)
+	}
+	err = errors.Join(err, s.o.fleet.disband())
+	if ctx.Err() != nil {
+		err = fmt.Errorf("%w: %w", ErrStopped, ctx.Err())
+	}
+	s.machine.Finish()
+	return &result.Run{Machine: s.machine, Systems: s.systems, Points: s.points}, err
+}
+
+// measure runs the benchmarks. That one has failed says nothing of the next.
+func (s *session) measure(chosen []Bench) (err error) {
+	for k, b := range chosen {
+		if e := b.run(s); e != nil {
+			err = errors.Join(err, fmt.Errorf("%s: %w", b.Name, e))
+		}
+		if s.ctx.Err() != nil {
+			return err
+		}
+		s.o.plan.passed(k)
+	}
+	return err
+}
+
+// newSession checks what has been asked for, and chooses the benchmarks.
+func newSession(ctx context.Context, names []string, o Options) (*session, []Bench, error) {
 	s := &session{ctx: ctx, o: o, machine: result.Look()}
 	if err := s.o.Validate(); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	var chosen []Bench
 	for _, b := range Benches() {
@@ -68,36 +112,22 @@ func Run(ctx context.Context, names []string, o Options) (*result.Run, error) {
 	}
 	for _, n := range names {
 		if !slices.ContainsFunc(Benches(), func(b Bench) bool { return b.Name == n }) {
-			return nil, fmt.Errorf("suite: there is no benchmark %q", n)
+			return nil, nil, fmt.Errorf("suite: there is no benchmark %q", n)
 		}
-	}
-	var err error
-	if s.o.Net == Machines {
-		s.o.fleet, err = muster(ctx, &s.o)
-		s.machine.Hosts = s.o.fleet.made
-	}
-	if err == nil {
-		err = s.describe()
 	}
 	for _, b := range chosen {
-		if err != nil {
-			break
+		size := slices.Max(append([]int{0}, o.Sizes...))
+		if size > MaxSize && b.Name != "transfer" {
+			return nil, nil, fmt.Errorf("suite: %s: a message of %d bytes, more than %d", b.Name,
+				size, MaxSize)
 		}
-		if n := slices.Max(append([]int{0}, s.o.Sizes...)); n > MaxSize && b.Name != "transfer" {
-			err = fmt.Errorf("suite: %s: a message of %d bytes, more than %d", b.Name, n, MaxSize)
-			break
-		}
-		s.progress("%s", b.Name)
-		if err = b.run(s); err != nil {
-			err = fmt.Errorf("%s: %w", b.Name, err)
+		members := slices.Max(append([]int{0}, o.Members...))
+		if members > MaxMembers && b.Name != "scale" {
+			return nil, nil, fmt.Errorf("suite: %s: %d members, more than %d", b.Name, members,
+				MaxMembers)
 		}
 	}
-	err = errors.Join(err, s.o.fleet.disband())
-	if ctx.Err() != nil {
-		err = fmt.Errorf("%w: %w", ErrStopped, ctx.Err())
-	}
-	s.machine.Finish()
-	return &result.Run{Machine: s.machine, Systems: s.systems, Points: s.points}, err
+	return s, chosen, nil
 }
 
 // describe notes how members' sockets describe themselves.
@@ -131,8 +161,6 @@ func stable(text string) string {
 	return strings.Join(parts, ", ")
 }
 
-func (s *session) progress(format string, args ...any) { s.o.progress(format, args...) }
-
 // add keeps a complete point.
 func (s *session) add(p *result.Point) {
 	s.points = append(s.points, p)
@@ -141,26 +169,29 @@ func (s *session) add(p *result.Point) {
 	}
 }
 
-// reps is the number of repetitions.
-func (s *session) reps(otherwise int) int {
+// reps is the number of repetitions: six are the least that benchstat says how sure
+// it is of.
+func (s *session) reps() int {
 	switch {
 	case s.o.Reps > 0:
 		return s.o.Reps
 	case s.o.Smoke:
 		return 1
 	}
-	return otherwise
+	return 6
 }
 
 // duration is how long one repetition loads the system.
-func (s *session) duration(otherwise time.Duration) time.Duration {
+func (s *session) duration(full time.Duration) time.Duration {
 	switch {
 	case s.o.Duration > 0:
 		return s.o.Duration
 	case s.o.Smoke:
 		return 50 * time.Millisecond
+	case !s.o.Full:
+		return full / 4
 	}
-	return otherwise
+	return full
 }
 
 // pick chooses what was asked for, or the default of a smoke or of a real run.
@@ -181,6 +212,9 @@ func (s *session) members(smoke, real []int) []int {
 	return all
 }
 
+// waits is the ways to wait that were asked for, or to block.
+func (s *session) waits() []string { return or(s.o.Waits, []string{string(floor.Block)}) }
+
 // series gathers the values of repetitions under the names of their metrics.
 type series struct {
 	bench  string
@@ -194,6 +228,7 @@ type column struct {
 	unit   string
 	less   bool
 	detail bool
+	exact  bool
 	values []float64
 	floor  string
 	base   []float64
@@ -244,6 +279,9 @@ func (c *column) against(floor string, v float64) {
 // minor marks a metric that only explains others.
 func (c *column) minor() { c.detail = true }
 
+// everywhere marks a metric that says nothing of the machine.
+func (c *column) everywhere() { c.exact = true }
+
 // latency adds the quantiles of one repetition, and returns the columns of the
 // median and of the 99th percentile.
 func (r *series) latency(name string, l *result.Latency) (p50, p99 *column) {
@@ -260,13 +298,16 @@ func (r *series) latency(name string, l *result.Latency) (p50, p99 *column) {
 
 // finish turns the series into points.
 func (s *session) finish(r *series) {
+	if s.o.plan.dry {
+		return
+	}
 	for _, name := range r.names {
 		c := r.of[name]
 		if s.o.fleet != nil && strings.HasPrefix(name, "one way") {
 			continue // from one machine's clock to another's
 		}
 		p := result.New(r.bench, name, c.unit, c.less, c.values...)
-		p.Detail = c.detail
+		p.Detail, p.Exact = c.detail, c.exact
 		for k, v := range r.params {
 			p.With(k, v)
 		}
@@ -291,7 +332,7 @@ func (s *session) finish(r *series) {
 func (w *network) rawStream(size int, d time.Duration) (r floor.Result, err error) {
 	for range floorTries {
 		r, err = w.floor(floor.Config{Receivers: w.n - 1, Message: min(size, 60000),
-			Duration: d}, 0)
+			Duration: min(d, time.Minute)}, 0)
 		if err != nil || r.Stalls == 0 {
 			return r, err
 		}
@@ -305,6 +346,13 @@ const floorTries = 3
 // rawPing is the round trip of a datagram between the first two hosts.
 func (w *network) rawPing(wait string, size, count int) (floor.Result, error) {
 	return w.ping(2, wait, size, count)
+}
+
+// rawPaced is the same as often as an idle member is asked: who waits has gone to
+// sleep since the last time.
+func (w *network) rawPaced(wait string, size, count int) (floor.Result, error) {
+	return w.floor(floor.Config{Mode: floor.PingPong, Message: size, Count: count,
+		Wait: floor.Wait(wait), Every: time.Second / idleRate}, 0)
 }
 
 // ping is the same between the first host and another one.

@@ -138,8 +138,8 @@ func TestStop(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		o := smoke(network)
 		o.Reps, o.Duration = 1000, time.Minute
-		o.Progress = func(what string) {
-			if strings.HasPrefix(what, "throughput:") {
+		o.Progress = func(p Progress) {
+			if strings.HasPrefix(p.What, "throughput:") {
 				time.AfterFunc(700*time.Millisecond, cancel)
 			}
 		}
@@ -231,5 +231,61 @@ func TestValidate(t *testing.T) {
 	}
 	if a, _ := Stack("total+nolocal"); a.String() != "Total|NoLocal" {
 		t.Errorf("total+nolocal is %v", a)
+	}
+}
+
+// A plan is what a run then does, to the last repetition, and tells how long a user
+// has to wait for all of it.
+func TestPlan(t *testing.T) {
+	about := func(o Options) (reps int, all time.Duration) {
+		parts, err := Plan(nil, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range parts {
+			reps, all = reps+p.Reps, all+p.About
+		}
+		return reps, all
+	}
+	o := smoke(Namespaces)
+	o.Smoke = false
+	reps, all := about(o)
+	if reps < 500 || all < 5*time.Minute || all > 15*time.Minute {
+		t.Errorf("%d repetitions in %v", reps, all)
+	}
+	o.Full = true
+	if more, longer := about(o); more < reps || longer < 2*all {
+		t.Errorf("%d repetitions in %v, and %d in %v are all of it", reps, all, more, longer)
+	}
+	o = smoke(Loopback)
+	var seen []Progress
+	o.Planned = func(parts []Part) { reps = parts[0].Reps + parts[1].Reps }
+	o.Progress = func(p Progress) { seen = append(seen, p) }
+	if _, err := Run(t.Context(), []string{"floor", "stack"}, o); err != nil {
+		t.Fatal(err)
+	}
+	if len(seen) != reps || reps == 0 {
+		t.Fatalf("%d repetitions, %d were planned", len(seen), reps)
+	}
+	for i, p := range seen {
+		if p.Done != i || p.Total != reps || p.What == "" || p.Left <= 0 || p.Left > time.Minute {
+			t.Errorf("%d: %+v", i, p)
+		}
+	}
+}
+
+// What has failed in one benchmark is no end of the others.
+func TestGoesOn(t *testing.T) {
+	o := smoke(Loopback)
+	command := o.Command
+	o.Command = func(kind, arg string) *exec.Cmd {
+		if kind == "floor" {
+			return exec.Command("false")
+		}
+		return command(kind, arg)
+	}
+	r, err := Run(t.Context(), []string{"throughput", "stack"}, o)
+	if err == nil || !strings.HasPrefix(err.Error(), "throughput: ") || len(r.Points) == 0 {
+		t.Errorf("%d points, %v", len(r.Points), err)
 	}
 }

@@ -13,26 +13,10 @@ const warmUp = 300 * time.Millisecond
 
 // benchFloor shows the yardstick itself.
 func benchFloor(s *session) error {
-	d := s.duration(time.Second)
 	for _, n := range s.members([]int{3}, []int{2, 3, 9}) {
-		w, err := newNetwork(s.ctx, &s.o, n, true)
-		if err != nil {
+		if err := s.rawStreams(n); err != nil {
 			return err
 		}
-		for _, size := range pick(s, s.o.Sizes, []int{64}, []int{64, 1000, 8000}) {
-			r := newSeries("floor", map[string]any{"members": n, "size": size})
-			for range s.reps(5) {
-				s.progress("floor: %d members, %d B", n, size)
-				f, err := w.rawStream(size, d)
-				if err != nil {
-					w.close()
-					return err
-				}
-				raw(r, &f)
-			}
-			s.finish(r)
-		}
-		w.close()
 	}
 	w, err := newNetwork(s.ctx, &s.o, 2, true)
 	if err != nil {
@@ -43,15 +27,43 @@ func benchFloor(s *session) error {
 		string(floor.Spin)}
 	for _, wait := range or(s.o.Waits, waits) {
 		r := newSeries("floor", map[string]any{"members": 2, "size": 64, "wait": wait})
-		for range s.reps(5) {
-			s.progress("raw ping-pong, %s", wait)
-			f, err := w.rawPing(wait, 64, s.rounds(5000))
+		n := s.rounds(5000)
+		if err := s.repeat(s.reps(), trips(n, 0), "raw ping-pong, "+wait, func() error {
+			f, err := w.rawPing(wait, 64, n)
 			if err != nil {
 				return err
 			}
 			r.less("round trip p50", "us", f.P50us)
 			r.less("round trip p99", "us", f.P99us)
 			r.less("round trip p99.9", "us", f.P999us).minor()
+			return nil
+		}); err != nil {
+			return err
+		}
+		s.finish(r)
+	}
+	return nil
+}
+
+// rawStreams is the floor's stream to n-1 receivers.
+func (s *session) rawStreams(n int) error {
+	w, err := newNetwork(s.ctx, &s.o, n, true)
+	if err != nil {
+		return err
+	}
+	defer w.close()
+	d := s.duration(time.Second)
+	for _, size := range pick(s, s.o.Sizes, []int{64}, []int{64, 1000, 8000}) {
+		r := newSeries("floor", map[string]any{"members": n, "size": size})
+		what := fmt.Sprintf("floor: %d members, %d B", n, size)
+		if err := s.repeat(s.reps(), streams(0, d), what, func() error {
+			f, err := w.rawStream(size, d)
+			if err == nil {
+				raw(r, &f)
+			}
+			return err
+		}); err != nil {
+			return err
 		}
 		s.finish(r)
 	}
@@ -80,7 +92,7 @@ func raw(r *series, f *floor.Result) {
 
 // benchThroughput measures every stack beside the floor, for all choices of
 // members, senders, sizes and loss. What nobody has chosen is all of it for three
-// members, and a few for more members and for loss.
+// members, and a few for other groups and for loss.
 func benchThroughput(s *session) error {
 	all := []int{16, 64, 1000, 8192, 65536, 1 << 20}
 	some, both := []int{64, 1000}, []string{"one", "all"}
@@ -88,7 +100,9 @@ func benchThroughput(s *session) error {
 	if s.o.Smoke {
 		parts[0].sizes = some
 	} else {
-		parts = append(parts, load{9, 0, some, both, []string{"vsync"}})
+		for _, n := range []int{2, 9, 16} {
+			parts = append(parts, load{n, 0, some, both, []string{"vsync"}})
+		}
 		for _, loss := range []int{1, 10, 50} {
 			if s.o.Net == Namespaces {
 				parts = append(parts, load{3, loss, some[1:], both[:1], []string{"vsync"}})
@@ -141,7 +155,7 @@ func (s *session) throughput(p load) error {
 	}
 	defer w.close()
 	for k, name := range p.stacks {
-		for _, wait := range or(s.o.Waits, []string{string(floor.Block)}) {
+		for _, wait := range s.waits() {
 			b := &bed{session: s, w: w, number: k, stack: name, wait: wait}
 			for _, senders := range p.senders {
 				for _, size := range p.sizes {
@@ -156,8 +170,9 @@ func (s *session) throughput(p load) error {
 	return nil
 }
 
-// bed has a cluster when it is needed. One that polls would disturb the floor,
-// and is made anew for each repetition.
+// bed has a cluster when it is needed. It is made anew for each repetition: one group
+// may differ from the next for as long as it lives, as by who orders, and that belongs
+// to the spread. Also, one that polls would disturb the floor.
 type bed struct {
 	*session
 	w      *network
@@ -181,11 +196,9 @@ func (b *bed) ready() (*cluster, error) {
 	return b.c, err
 }
 
-// rest ends the use of the cluster for now.
-func (b *bed) rest() {
-	if b.wait == string(floor.Spin) {
-		b.release()
-	}
+// forming is about how long a fresh cluster takes.
+func (b *bed) forming() time.Duration {
+	return formCost + time.Duration(b.w.n)*groupCost + b.duration(warmUp)
 }
 
 // release ends the cluster. Where there is an error nobody has to: the network
@@ -209,27 +222,20 @@ func (b *bed) rates(senders string, size, loss int) error {
 	for i := 2; senders == "all" && i <= n; i++ {
 		who = append(who, i)
 	}
-	for range b.reps(5) {
-		b.progress("throughput: %d members, %s sending, %d B, %s, loss %d/1000", n, senders, size,
-			b.stack, loss)
-		base, what := 0.0, "floor"
-		if loss == 0 {
-			f, err := b.w.rawStream(size, d)
-			if err != nil {
-				return err
-			}
-			base = f.MsgsPerSec * float64(min(size, 60000))
+	text := fmt.Sprintf("throughput: %d members, %s sending, %d B, %s, loss %d/1000", n, senders,
+		size, b.stack, loss)
+	if err := b.repeat(b.reps(), b.forming()+streams(1, d), text, func() error {
+		what := "floor"
+		base, err := b.base(who, size, loss, d)
+		if err != nil {
+			return err
 		}
 		c, err := b.ready()
 		if err != nil {
 			return err
 		}
 		if loss > 0 {
-			all, err := c.stream(who, size, d)
-			if err != nil {
-				return err
-			}
-			base, what = slowest(all, who)*float64(size), "no loss"
+			what = "no loss"
 			if err := b.w.lab.loss(loss); err != nil {
 				return err
 			}
@@ -247,10 +253,27 @@ func (b *bed) rates(senders string, size, loss int) error {
 		r.more("rate", "msgs/s", rate).against(what, base/float64(size))
 		r.more("bytes", "MB/s", rate*float64(size)/1e6).minor()
 		cost(r, all, who)
-		b.rest()
+		b.release()
+		return nil
+	}); err != nil {
+		return err
 	}
 	b.finish(r)
 	return nil
+}
+
+// base is the yardstick, in bytes a second: the floor, or the stack without loss.
+func (b *bed) base(who []int, size, loss int, d time.Duration) (float64, error) {
+	if loss == 0 {
+		f, err := b.w.rawStream(size, d)
+		return f.MsgsPerSec * float64(min(size, 60000)), err
+	}
+	c, err := b.ready()
+	if err != nil {
+		return 0, err
+	}
+	all, err := c.stream(who, size, d)
+	return slowest(all, who) * float64(size), err
 }
 
 // stream has the senders cast as fast as they can.

@@ -40,19 +40,26 @@ func (s *session) transfers(size int, what string) error {
 	}
 	defer w.close()
 	r := newSeries("transfer", map[string]any{"members": 2, "size": size, "state": what})
-	for k := range s.reps(5) {
-		s.progress("transfer: %d bytes of %s", size, what)
-		f, err := w.rawStream(floorPiece, s.duration(time.Second))
+	d, turn := s.duration(time.Second), 0
+	text := fmt.Sprintf("transfer: %d bytes of %s", size, what)
+	if err := s.repeat(s.reps(), streams(0, d)+moves(size), text, func() error {
+		f, err := w.rawStream(floorPiece, d)
 		if err != nil {
 			return err
 		}
-		c := &movers{network: w, turn: k}
-		if err := c.one(r, size, what == "text", &f); err != nil {
-			return err
-		}
+		turn++
+		c := &movers{network: w, turn: turn}
+		return c.one(r, size, what == "text", &f)
+	}); err != nil {
+		return err
 	}
 	s.finish(r)
 	return nil
+}
+
+// moves is about what it takes to make and to move a state.
+func moves(size int) time.Duration {
+	return 300*time.Millisecond + time.Duration(size)*time.Second/(300<<20)
 }
 
 // movers is the members of one transfer.
@@ -141,7 +148,8 @@ func (c *movers) one(r *series, size int, text bool, f *floor.Result) error {
 	if err := c.joined(1, 1); err != nil {
 		return err
 	}
-	if err := c.start(2, transfer.Config{}); err != nil {
+	// The memory for the state is ready, since the floor stores nothing.
+	if err := c.start(2, transfer.Config{Room: size}); err != nil {
 		return err
 	}
 	took, err := c.restored(2, size)
@@ -189,12 +197,14 @@ func (s *session) meanwhile(size int) error {
 	defer w.close()
 	r := newSeries("transfer", map[string]any{"members": 3, "size": size, "state": "random",
 		"rate": castRate})
-	for k := range s.reps(5) {
-		s.progress("transfer: %d Safe casts a second meanwhile", castRate)
-		c := &movers{network: w, turn: k}
-		if err := c.casts(r, size, s.duration(time.Second)); err != nil {
-			return err
-		}
+	d, turn := s.duration(time.Second), 0
+	text := fmt.Sprintf("transfer: %d Safe casts a second meanwhile", castRate)
+	if err := s.repeat(s.reps(), d+moves(size), text, func() error {
+		turn++
+		c := &movers{network: w, turn: turn}
+		return c.casts(r, size, d)
+	}); err != nil {
+		return err
 	}
 	s.finish(r)
 	return nil
@@ -226,7 +236,7 @@ func (c *movers) casts(r *series, size int, d time.Duration) error {
 	if err := c.procs[3].say("cast %d %d", castRate, safeTime.Milliseconds()); err != nil {
 		return err
 	}
-	if err := c.start(2, transfer.Config{}); err != nil {
+	if err := c.start(2, transfer.Config{Room: size}); err != nil {
 		return err
 	}
 	took, err := c.restored(2, size)

@@ -12,8 +12,10 @@ import (
 func benchView(s *session) error {
 	for _, n := range s.members([]int{3}, []int{2, 4, 8, 16, 32, 64}) {
 		for _, name := range or(s.o.Stacks, []string{"vsync"}) {
-			if err := s.viewsOf(n, name); err != nil {
-				return err
+			for _, wait := range s.waits() {
+				if err := s.viewsOf(n, name, wait); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -25,9 +27,10 @@ func benchView(s *session) error {
 const crowd = 16
 
 // viewsOf measures with groups of n members, and finishes what there is.
-func (s *session) viewsOf(n int, stackName string) error {
-	v := &changes{r: newSeries("view", map[string]any{"members": n, "stack": stackName})}
-	err := s.views(v, n, stackName)
+func (s *session) viewsOf(n int, stackName, wait string) error {
+	v := &changes{session: s, r: newSeries("view", map[string]any{"members": n,
+		"stack": stackName, "wait": wait})}
+	err := v.measure(n, stackName, wait)
 	first, note := len(s.points), ""
 	if err != nil && n > crowd && s.ctx.Err() == nil {
 		note, _, _ = strings.Cut(err.Error(), "\n")
@@ -41,11 +44,11 @@ func (s *session) viewsOf(n int, stackName string) error {
 	return err
 }
 
-// views measures with groups of n members, of which the last comes and goes. Each
+// measure does so with groups of n members, of which the last comes and goes. Each
 // part has a group of its own, since a group remembers: after a false alarm, as a
 // partition is one, it is slower to take a member for failed.
-func (s *session) views(v *changes, n int, stackName string) error {
-	w, err := newNetwork(s.ctx, &s.o, n, true)
+func (v *changes) measure(n int, stackName, wait string) error {
+	w, err := newNetwork(v.ctx, &v.o, n, true)
 	if err != nil {
 		return err
 	}
@@ -53,24 +56,29 @@ func (s *session) views(v *changes, n int, stackName string) error {
 	if err := w.unlimited(); err != nil {
 		return err
 	}
+	start := time.Duration(n) * groupCost
 	parts := []struct {
 		first int // members that are there before
+		what  string
+		about time.Duration
 		steps []func() error
 		lab   bool
 	}{
-		{n - 1, []func() error{v.join, v.leave, v.join, v.kill}, false},
-		{n - 1, []func() error{v.join, v.cut}, true},
-		{n, []func() error{v.merge}, true},
-		{0, []func() error{v.start}, false},
+		{n - 1, "join, leave, kill", 4 * eventCost, []func() error{v.join, v.leave, v.join, v.kill},
+			false},
+		{n - 1, "host loss", lostCost, []func() error{v.join, v.cut}, true},
+		{n, "merge", lostCost, []func() error{v.merge}, true},
+		{0, "start", start + 2*eventCost, []func() error{v.start}, false},
 	}
 	for k, p := range parts {
-		if p.lab && w.lab == nil {
+		if p.lab && v.o.Net != Namespaces {
 			continue
 		}
-		if v.cluster, err = w.newCluster(k, stackName, ""); err != nil {
+		if v.cluster, err = w.newCluster(k, stackName, wait); err != nil {
 			return err
 		}
-		if err := v.part(p.first, s.reps(7), s.rounds(500), p.steps); err != nil {
+		text := fmt.Sprintf("view: %s, %d members", p.what, n)
+		if err := v.part(p.first, p.about, text, p.steps); err != nil {
 			return err
 		}
 	}
@@ -78,12 +86,15 @@ func (s *session) views(v *changes, n int, stackName string) error {
 }
 
 // part repeats some steps with one group.
-func (v *changes) part(first, reps, pings int, steps []func() error) error {
-	if err := v.together(first); err != nil {
-		return err
-	}
-	for range reps {
-		v.o.progress("view: %d members", v.n)
+func (v *changes) part(first int, about time.Duration, what string, steps []func() error) error {
+	formed, pings := false, v.rounds(500)
+	if err := v.repeat(v.reps(), about+trips(pings, 0), what, func() error {
+		if !formed {
+			if err := v.together(first); err != nil {
+				return err
+			}
+			formed = true
+		}
 		f, err := v.rawPing("block", 64, pings)
 		if err != nil {
 			return err
@@ -94,6 +105,9 @@ func (v *changes) part(first, reps, pings int, steps []func() error) error {
 				return err
 			}
 		}
+		return nil
+	}); err != nil {
+		return err
 	}
 	v.end()
 	return nil
@@ -115,6 +129,7 @@ func (w *network) unlimited() error {
 
 // changes is the view changes of one cluster.
 type changes struct {
+	*session
 	*cluster
 	r    *series
 	trip float64 // the raw round trip of this repetition, us
@@ -122,7 +137,11 @@ type changes struct {
 
 // took adds how long a change took, beside the raw round trip.
 func (v *changes) took(what string, began time.Time, end view) {
-	v.r.less(what, "ms", end.at.Sub(began).Seconds()*1e3).against("ping-pong", v.trip/1e3)
+	c := v.r.less(what, "ms", end.at.Sub(began).Seconds()*1e3)
+	c.against("ping-pong", v.trip/1e3)
+	if what == "kill" || what == "host loss" {
+		c.everywhere() // timers tell how long it takes
+	}
 	if what != "start" {
 		v.r.less(what+" blocked", "ms", end.blocked.Seconds()*1e3).minor()
 	}

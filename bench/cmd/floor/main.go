@@ -37,6 +37,7 @@ func run(ctx context.Context) error {
 	flag.IntVar(&cfg.Datagram, "datagram", 1472, "datagram size in bytes")
 	flag.IntVar(&cfg.Run, "run", 44, "datagrams in one GSO send")
 	flag.IntVar(&cfg.Window, "window", 0, "credit window in bytes (0: from the receive buffer)")
+	flag.DurationVar(&cfg.Nap, "nap", 0, "how long a receiver that has read everything naps")
 	flag.DurationVar(&cfg.Duration, "duration", 0, "how long to send (0: 2s)")
 	flag.IntVar(&cfg.Count, "count", 0, "round trips (0: 20000)")
 	flag.BoolVar(&cfg.Spin, "spin", false, "round trips: poll instead of sleeping")

@@ -33,6 +33,7 @@ type benchFlags struct {
 	ratios  bool
 	details bool
 	quiet   bool
+	plan    bool
 }
 
 const benchLong = `Measure the stack beside the floor: a program that moves the same messages over
@@ -42,9 +43,10 @@ bridge (root on Linux), with --net lo on the loopback interface. Floor and stack
 take turns; what counts is the median of the ratios. docs/benchmarks.md says what
 each benchmark measures.
 
-Without the name of a benchmark all of them run but soak and peers. --json, --csv,
---benchstat and --html write files; - is the standard output, in the place of the
-table.
+Without the name of a benchmark all of them run but soak and peers, which takes
+some 13 minutes; --full takes half an hour, --plan says how long without running
+anything. --json, --csv, --benchstat and --html write files; - is the standard
+output, in the place of the table.
 --hosts FILE runs members on other machines, a line of the file for each, with a
 copy of this program, by ssh without a password.
 --compare OLD.json tells what has changed since, and ends with 1 if anything is
@@ -108,6 +110,8 @@ func (f *benchFlags) flags(cmd *cobra.Command) {
 	fl.DurationVarP(&o.Duration, "duration", "d", 0, "of one repetition")
 	fl.IntVarP(&o.Reps, "reps", "r", 0, "repetitions; the median counts")
 	fl.BoolVar(&o.Smoke, "smoke", false, "only show that it works: tiny loads, one repetition")
+	fl.BoolVar(&o.Full, "full", false, "longer loads and more groups; figures to publish")
+	fl.BoolVar(&f.plan, "plan", false, "only say what would run, and how long it takes")
 	fl.StringVar(&o.PeerFolder, "peers", "",
 		"folder bench/peers of a checkout (the one around the working directory)")
 	fl.StringSliceVar(&f.systems, "system", nil, "for peers, which: "+systemNames())
@@ -123,13 +127,19 @@ func (f *benchFlags) flags(cmd *cobra.Command) {
 
 func compareFlags(cmd *cobra.Command, f *benchFlags) {
 	cmd.Flags().Float64Var(&f.limit, "threshold", 0.1, "what part worse counts")
-	cmd.Flags().BoolVar(&f.ratios, "ratios", false, "compare only what has a ratio to a yardstick")
+	cmd.Flags().BoolVar(&f.ratios, "ratios", false,
+		"compare only ratios and what does not depend on the machine")
 }
 
 // run measures, and then prints all there is.
 func (f *benchFlags) run(ctx context.Context, names []string, s Streams) error {
 	if err := f.prepare(s); err != nil {
 		return usageError{err}
+	}
+	if f.plan {
+		parts, err := suite.Plan(names, f.o)
+		printPlan(s.Out, parts)
+		return err
 	}
 	var old *result.Run
 	if f.compare != "" {
@@ -139,10 +149,10 @@ func (f *benchFlags) run(ctx context.Context, names []string, s Streams) error {
 		}
 	}
 	meter := newLine(s.Err, f.quiet)
-	f.o.Progress = meter.show
+	f.o.Planned, f.o.Progress = meter.plan, meter.show
 	r, err := suite.Run(ctx, names, f.o)
 	meter.clear()
-	if r == nil {
+	if r == nil || err != nil && len(r.Points) == 0 {
 		return err
 	}
 	r.Machine.Args = os.Args[1:]
@@ -263,10 +273,14 @@ func readRun(name string) (*result.Run, error) {
 }
 
 func (f *benchFlags) difference(older, newer *result.Run, out io.Writer) error {
-	for _, what := range older.Machine.Differ(&newer.Machine) {
+	other := older.Machine.Differ(&newer.Machine)
+	for _, what := range other {
 		fmt.Fprintf(out, "not the same in both runs: %s\n", what)
 	}
-	all := result.Compare(older.Points, newer.Points, f.limit, f.ratios)
+	if len(other) > 0 && !f.ratios {
+		fmt.Fprintln(out, "so only ratios count, and what does not depend on the machine")
+	}
+	all := result.Compare(older.Points, newer.Points, f.limit, f.ratios || len(other) > 0)
 	worse, err := result.PrintChanges(out, all, f.details)
 	if err == nil && worse > 0 {
 		err = codeError(exitFailure)
@@ -282,9 +296,10 @@ func newBenchCompare(s Streams) *cobra.Command {
 		Long: `Tell what has changed from one run of benchmarks to another.
 
 Where both runs have ratios to a yardstick these are compared, otherwise the
-values. A difference counts if it is larger than the threshold, and significant
-(Mann-Whitney, p < 0.05) or, with too few repetitions for that, if the ranges of
-values do not meet. The exit code is 1 if anything is worse.`,
+values: not with --ratios, nor if the machines are not the same. A difference
+counts if it is larger than the threshold, and significant (Mann-Whitney,
+p < 0.05) or, with too few repetitions for that, if the ranges of values do not
+meet. The exit code is 1 if anything is worse.`,
 		Example: "  maestro bench compare bench/baseline.json new.json --ratios",
 		Args:    exactly(cobra.ExactArgs(2)),
 		RunE: func(_ *cobra.Command, args []string) error {
@@ -326,30 +341,4 @@ func untilEnd(in io.Reader) io.Reader {
 		os.Exit(exitFailure)
 	}()
 	return r
-}
-
-// line shows what is being done, on a terminal.
-type line struct {
-	w     io.Writer
-	began time.Time
-}
-
-func newLine(w io.Writer, quiet bool) *line {
-	l := &line{began: time.Now()}
-	if m := newMeter(w, 0); !quiet {
-		l.w = m.w
-	}
-	return l
-}
-
-func (l *line) show(what string) {
-	if l.w != nil {
-		fmt.Fprintf(l.w, "\r\x1b[K%v %s", time.Since(l.began).Round(time.Second), what)
-	}
-}
-
-func (l *line) clear() {
-	if l.w != nil {
-		fmt.Fprint(l.w, "\r\x1b[K")
-	}
 }
