@@ -64,7 +64,7 @@ func rejoinInExit(t *testing.T) {
 	l.ok(h.m.StartJoin())
 	l.settle()
 	l.ok(h.m.StartLeave())
-	l.run(time.Second)
+	l.soon(func() bool { return len(h.views) == 2 })
 	l.settle()
 	if len(h.views) != 2 || h.views[0].Me == h.views[1].Me {
 		t.Errorf("views %v", h.views)
