@@ -72,6 +72,42 @@ func (m *Msg) SeqAt(end int) uint64 {
 	return m.Seq - uint64(last-max(m.Skip+end-1, 0)/m.Part)
 }
 
+// First is the number of the segment in which Data begins.
+func (m *Msg) First() uint64 { return m.SeqAt(1) }
+
+// Cut takes the first n messages off a batch of more, and returns them.
+func (m *Msg) Cut(n int) Msg {
+	front := *m
+	front.Count, front.Bytes = n, 0
+	f := wire.Frames(m.Data)
+	for range n {
+		_, data, _ := f.Next()
+		front.Bytes += len(data)
+	}
+	end := len(m.Data) - len(f)
+	front.Data, front.Seq = m.Data[:end:end], m.SeqAt(end)
+	m.Data, m.Count, m.Bytes = f, m.Count-n, m.Bytes-front.Bytes
+	if m.Part > 0 {
+		m.Skip = (m.Skip + end) % m.Part
+	}
+	front.single()
+	m.single()
+	return front
+}
+
+// single makes a batch of one message that message.
+func (m *Msg) single() {
+	if m.Count == 1 {
+		f := wire.Frames(m.Data)
+		before := len(f)
+		m.Kind, m.Data, _ = f.Next()
+		m.Count, m.Bytes = 0, 0
+		if m.Part > 0 {
+			m.Skip = (m.Skip + before - len(m.Data)) % m.Part
+		}
+	}
+}
+
 // Messages is how many messages it stands for.
 func (m *Msg) Messages() int { return max(m.Count, 1) }
 
@@ -167,9 +203,6 @@ type Maker struct {
 	Kinds []wire.Kind // datagrams that it speaks
 	// Answers is the queries that an Answerer answers; of an empty list, all.
 	Answers []Query
-	// Counts says that the layer counts messages and needs the counts to be the same
-	// at all members: a batch must end with a segment.
-	Counts bool
 	// New makes the layer of a view, or returns nil if the view needs none.
 	New func(p *Port) Layer
 }
@@ -266,9 +299,6 @@ func (p *Port) Streams() int { return p.stack.view.Streams() }
 func (p *Port) Hears(stream int) bool {
 	return stream < p.N() || p.stack.view.InCore(p.stack.view.Rank)
 }
-
-// Counted reports whether a layer of the stack counts messages.
-func (p *Port) Counted() bool { return p.stack.counted }
 
 // Wire is the lowest layer.
 func (p *Port) Wire() Wire { return p.stack.wire }

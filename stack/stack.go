@@ -87,7 +87,6 @@ type Stack struct {
 
 	answerers [topics][]Answerer
 	pushers   []Pusher
-	counted   bool // a layer counts messages
 
 	wire   Wire
 	top    Layer
@@ -131,7 +130,6 @@ func New(env Env, view *View, makers []Maker) *Stack {
 		}
 		s.ports = append(s.ports, p)
 		s.layers = append(s.layers, l)
-		s.counted = s.counted || m.Counts
 		for _, k := range m.Kinds {
 			s.route[k] = l
 		}

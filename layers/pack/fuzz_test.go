@@ -56,11 +56,11 @@ func (e *env) Told(_ *stack.Stack, ev stack.Event) {
 	}
 }
 
-func newEnv(t testing.TB, members, maxMessage int, counted bool) (*env, *stack.Stack) {
+func newEnv(t testing.TB, members, maxMessage int) (*env, *stack.Stack) {
 	e := &env{t: t, cfg: stack.Config{Segment: 256, MaxMessage: maxMessage}}
 	v := &stack.View{}
 	v.Members = make([]wire.Member, members)
-	low := stack.Maker{Name: "below", Counts: counted,
+	low := stack.Maker{Name: "below",
 		Gives: stack.Reliable | stack.Stable,
 		New:   func(p *stack.Port) stack.Layer { e.below = &below{p}; return e.below }}
 	return e, stack.New(e, v, []stack.Maker{low, pack.Maker()})
@@ -117,8 +117,7 @@ func (e *env) cut(s *stack.Stack, stream []byte, marks uint64) (in []uint64) {
 }
 
 // FuzzPack passes up a stream in runs of segments of random lengths. What comes up is
-// what a naive parser finds in the stream, with the segment that each message ends in;
-// where messages are counted no batch goes beyond a segment's end.
+// what a naive parser finds in the stream, with the segment that each message ends in.
 func FuzzPack(f *testing.F) {
 	f.Add(uint64(1<<7), []byte("\x00\x03one\x01\x05fi-ve\x02\x00"))
 	f.Add(uint64(1<<3|1<<5), []byte("\x00\x05hello\x00\x02yo"))
@@ -128,8 +127,7 @@ func FuzzPack(f *testing.F) {
 	f.Add(uint64(0), []byte("\x00\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Add(uint64(3), bytes.Repeat([]byte("\x01\x03abc"), 40))
 	f.Fuzz(func(t *testing.T, marks uint64, stream []byte) {
-		counted := marks>>63 == 1
-		e, s := newEnv(t, 2, maxMessage, counted)
+		e, s := newEnv(t, 2, maxMessage)
 		var got [][]byte
 		var seqs []uint64
 		e.cfg.Batches = len(stream)%2 == 0
@@ -151,8 +149,8 @@ func FuzzPack(f *testing.F) {
 			if n != m.Count || size != m.Bytes {
 				t.Fatalf("batch of %d messages, %d bytes: %d, %d", n, size, m.Count, m.Bytes)
 			}
-			if first := seqs[len(seqs)-n]; seqs[len(seqs)-1] != m.Seq || counted && first != m.Seq {
-				t.Fatalf("a batch of %d to %d, told as of %d", first, seqs[len(seqs)-1], m.Seq)
+			if last := seqs[len(seqs)-1]; last != m.Seq {
+				t.Fatalf("a batch up to segment %d, told as of %d", last, m.Seq)
 			}
 		}
 		in := e.cut(s, stream, marks)
@@ -179,7 +177,7 @@ func FuzzPack(f *testing.F) {
 
 // Packing and unpacking cost no memory.
 func TestAllocations(t *testing.T) {
-	e, s := newEnv(t, 2, maxMessage, false)
+	e, s := newEnv(t, 2, maxMessage)
 	n := 0
 	e.got = func(*stack.Msg) { n++ }
 	data := make([]byte, 64)

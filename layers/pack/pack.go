@@ -1,11 +1,9 @@
 // Package pack packs messages into segments and splits them across segments.
 //
 // Guarantee: messages of any size up to Config.MaxMessage come up whole, in the
-// order of their stream; those that lie in one piece of memory as a batch. Where a
-// layer above counts messages batches end with segments, and what is counted at the
-// end of one is the same at all members. A stream of segments is a stream of bytes:
-// segments are filled to the last byte as long as there is something to send, and
-// leave when the turn ends, full or not.
+// order of their stream; those that lie in one piece of memory as a batch. A stream
+// of segments is a stream of bytes: segments are filled to the last byte as long as
+// there is something to send, and leave when the turn ends, full or not.
 //
 // Needs: reliable segments, in order.
 //
@@ -155,14 +153,9 @@ func (l *layer) finish(p *parser, b []byte) []byte {
 }
 
 // batch passes up the messages of the application that b begins with, as far as
-// they are whole, and tells how long they are. Where a layer above counts messages it
-// ends with a segment.
+// they are whole, and tells how long they are.
 func (l *layer) batch(b []byte) int {
-	m := l.in
-	at := len(m.Data) - len(b)
-	if l.Counted() && m.Part > 0 {
-		b = b[:l.group(b, at)]
-	}
+	at := len(l.in.Data) - len(b)
 	end, count, heads := 0, 0, 0
 	for end+1 < len(b) && b[end] < stack.FirstStackKind {
 		size, head := int(b[end+1]), 2 // in place for those that are the most
@@ -196,17 +189,6 @@ func (l *layer) batch(b []byte) int {
 		l.msg.Count = 0
 	}
 	return end
-}
-
-// group is how much of b, which is at byte at, the messages make that end in the
-// segment in which the first one does, at most.
-func (l *layer) group(b []byte, at int) int {
-	_, size, head := wire.FrameHead(b)
-	if head <= 0 || size > len(b)-head {
-		return 0
-	}
-	part := l.in.Part
-	return min((at+head+size-1)/part*part+part-at, len(b))
 }
 
 const (

@@ -33,7 +33,7 @@ import (
 // Maker makes the layer.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "total", Needs: stack.Messages | stack.Fifo, Gives: stack.Total,
-		Counts: true, Answers: []stack.Query{(*stack.Holding)(nil)},
+		Answers: []stack.Query{(*stack.Holding)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			l := &layer{Port: p, pending: make([]pending, p.N())}
 			for l.lead = range p.N() {
@@ -115,7 +115,7 @@ func (l *layer) Up(m *stack.Msg) {
 		l.pending[m.From].push(m)
 	default:
 		// The common case: it is this message's turn already.
-		if l.pending[m.From].Len() == 0 && l.turn(m) {
+		if l.pending[m.From].Len() == 0 && l.turn(m) && l.whole(m) {
 			l.take(m)
 			l.PassUp(m)
 			l.deliver()
@@ -131,8 +131,13 @@ func (l *layer) turn(m *stack.Msg) bool {
 	return l.next < len(l.order) && l.order[l.next].rank == m.From && l.order[l.next].to == m.To
 }
 
+// whole reports whether the run in turn is as long as a batch, or longer. Batches are
+// not the same at all members.
+func (l *layer) whole(m *stack.Msg) bool {
+	return m.Messages() <= int(l.order[l.next].count)
+}
+
 // sequence gives the next places in the order to a message, or a batch of them.
-// Batches are the same at all members, so that no run ends within one.
 func (l *layer) sequence(m *stack.Msg) {
 	count := uint32(m.Messages())
 	if n := len(l.batch); n > 0 && l.batch[n-1].rank == m.From && l.batch[n-1].to == m.To &&
@@ -212,6 +217,12 @@ func (l *layer) deliver() {
 		if p.Len() == 0 || !l.turn(p.First()) {
 			return
 		}
+		if m := p.First(); !l.whole(m) {
+			front := m.Cut(int(l.order[l.next].count))
+			l.pass()
+			l.PassUp(&front)
+			continue
+		}
 		l.take(p.First())
 		l.release(p)
 	}
@@ -259,7 +270,7 @@ func (l *layer) Answer(q stack.Query) {
 	for i := range h.Done {
 		s := h.From + i
 		if m := l.pending[s%l.N()].first(stack.All - s/l.N()); m != nil {
-			h.Done[i] = min(h.Done[i], m.Seq-1)
+			h.Done[i] = min(h.Done[i], m.First()-1)
 		}
 	}
 }

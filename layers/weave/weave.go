@@ -32,7 +32,7 @@ import (
 // Maker makes the layer, in views that have a core.
 func Maker() stack.Maker {
 	return stack.Maker{Name: "weave", Needs: stack.Messages, Gives: stack.Fifo,
-		Counts: true, Answers: []stack.Query{(*stack.Holding)(nil)},
+		Answers: []stack.Query{(*stack.Holding)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			if p.View().Core == nil {
 				return nil
@@ -228,7 +228,7 @@ func (l *layer) Answer(q stack.Query) {
 	for i := range h.Done {
 		s := h.From + i
 		if w := &l.in[s%l.N()].side[s/l.N()].wait; w.Len() > 0 {
-			h.Done[i] = min(h.Done[i], w.First().Seq-1)
+			h.Done[i] = min(h.Done[i], w.First().First()-1)
 		}
 	}
 }
