@@ -300,6 +300,12 @@ func slowest(all []*group.Stats, senders []int) float64 {
 func cost(r *series, all []*group.Stats, senders []int) {
 	var stall, cpu, rss, allocs, switches float64
 	var t group.Traffic
+	took := 1e-9 // a sender may deliver nothing to itself, and not know
+	for _, st := range all {
+		if st != nil {
+			took = max(took, st.Took.Seconds())
+		}
+	}
 	for i, st := range all {
 		if st == nil {
 			continue
@@ -308,7 +314,6 @@ func cost(r *series, all []*group.Stats, senders []int) {
 		t.Drops += st.Traffic.Drops
 		t.Limited += st.Traffic.Limited
 		rss = max(rss, float64(st.Usage.RSS)/1024)
-		took := max(st.Took.Seconds(), 1e-9)
 		if i == senders[0] {
 			t.DatagramsOut, t.SyscallsOut = st.Traffic.DatagramsOut, st.Traffic.SyscallsOut
 			t.BytesOut = st.Traffic.BytesOut
