@@ -2,7 +2,13 @@ package wire
 
 import "encoding/binary"
 
-const never = -1 << 62 // a segment that has not been sent again
+const (
+	never = -1 << 62 // a segment that has not been sent again
+	// whole is the length from which on a message is not split between two buffers
+	// if one has room for it: it would have to be put together where it is received.
+	// Shorter ones leave too much of buffers unused, and make short bursts.
+	whole = 48 << 10
+)
 
 // segment is where the body of one sealed segment lies.
 type segment struct {
@@ -113,7 +119,11 @@ func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 	}
 	var frame [FrameHeadMax]byte
 	frame[0] = kind
-	l.write(frame[:1+binary.PutUvarint(frame[1:], uint64(n))])
+	size := 1 + binary.PutUvarint(frame[1:], uint64(n))
+	if rest := l.limit - l.off - l.fill; n >= whole && rest < size+n && size+n <= l.capacity() {
+		l.turn()
+	}
+	l.write(frame[:size])
 	l.write(head)
 	l.write(data)
 	return l.next

@@ -11,7 +11,7 @@ import (
 const (
 	// DefaultChunk is what the stack below puts together in recycled memory, with
 	// its heads: larger messages are garbage by the gigabyte.
-	DefaultChunk      = 63 << 10
+	DefaultChunk      = 62 << 10
 	DefaultWindow     = 160
 	DefaultMaxReply   = 16 << 20
 	DefaultMaxBacklog = 32 << 20
@@ -39,7 +39,7 @@ type Options struct {
 	// terminated. Default 32 MiB.
 	MaxBacklog int
 	// Chunk is the size of a portion of a stream, in bytes: 16 to 4 Mi. Default
-	// 63 KiB.
+	// 62 KiB.
 	Chunk int
 	// Window is how many chunks of a stream may be under way. Default 160.
 	Window int
