@@ -72,8 +72,14 @@ func (m *Msg) SeqAt(end int) uint64 {
 	return m.Seq - uint64(last-max(m.Skip+end-1, 0)/m.Part)
 }
 
-// First is the number of the segment in which Data begins.
-func (m *Msg) First() uint64 { return m.SeqAt(1) }
+// First is the number of the segment in which the first message ends.
+func (m *Msg) First() uint64 {
+	if m.Count == 0 {
+		return m.Seq
+	}
+	_, size, head := wire.FrameHead(m.Data)
+	return m.SeqAt(head + size)
+}
 
 // Cut takes the first n messages off a batch of more, and returns them.
 func (m *Msg) Cut(n int) Msg {
