@@ -264,10 +264,8 @@ func (g *Group) excluded(v wire.ViewID, to netip.AddrPort) {
 }
 
 func (g *Group) sendForeign(to netip.AddrPort, kind wire.Kind, body []byte) {
-	b := make([]byte, wire.HeaderLen, wire.HeaderLen+len(body))
 	h := wire.Header{Kind: kind, Sender: 0xFFFF, Conn: g.conn}
-	h.Put(b)
-	b = append(b, body...)
+	b := append(h.Append(make([]byte, 0, wire.HeaderLen+len(body))), body...)
 	g.Transmit(to, b, len(b))
 }
 

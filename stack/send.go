@@ -19,8 +19,7 @@ func (g *Group) Cast(kind uint8, head, data []byte) error {
 	return nil
 }
 
-// castCost is what a small message takes in the send log beside its own bytes, with
-// its share of what segments cannot be filled with.
+// castCost is more than a message takes in the send log beside its own bytes.
 const castCost = 8
 
 // CastCore multicasts a message to the core of the current view: in a view

@@ -105,6 +105,13 @@ func (h *Header) Put(b []byte) {
 	binary.LittleEndian.PutUint64(b[16:], h.Seq)
 }
 
+// Append appends the header to b.
+func (h *Header) Append(b []byte) []byte {
+	var head [HeaderLen]byte
+	h.Put(head[:])
+	return append(b, head[:]...)
+}
+
 // ConnOf is the connection id of a datagram that begins with a header.
 func ConnOf(b []byte) uint64 { return binary.LittleEndian.Uint64(b[8:]) }
 

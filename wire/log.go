@@ -348,6 +348,3 @@ func (l *Log) Bytes() int { return l.bytes + l.fill }
 
 // Unsent is the number of sealed bytes that wait to be transmitted, at most.
 func (l *Log) Unsent() int { return int(l.next-1-l.sent)*l.part + l.fill }
-
-// SegmentSize is the length of a full segment, header included.
-func (l *Log) SegmentSize() int { return HeaderLen + l.part }

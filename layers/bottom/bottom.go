@@ -82,9 +82,7 @@ func (l *layer) Answer(q stack.Query) {
 }
 
 func (l *layer) frame(h wire.Header, body []byte) []byte {
-	var hdr [wire.HeaderLen]byte
-	h.Put(hdr[:])
-	l.buf = append(append(l.buf[:0], hdr[:]...), body...)
+	l.buf = append(h.Append(l.buf[:0]), body...)
 	return l.buf
 }
 

@@ -122,7 +122,7 @@ func (l *layer) original(n int, d *stack.Datagram) {
 	}
 }
 
-// segment takes one segment of a stream, and passes up what is in order now.
+// segment takes segments of a stream, and passes up what is in order now.
 func (l *layer) segment(n int, d *stack.Datagram) {
 	s := &l.streams[n]
 	if !l.Hears(n) {

@@ -91,9 +91,7 @@ func (a *answer) put(b []byte, stream int, seq uint64, body []byte) []byte {
 	conn, _ := a.Conn()
 	h := wire.Header{Kind: wire.KindRepair, Sender: uint16(a.Me()), Low: uint16(stream),
 		Conn: conn, Seq: seq}
-	var hdr [wire.HeaderLen]byte
-	h.Put(hdr[:])
-	return append(append(b, hdr[:]...), body...)
+	return append(h.Append(b), body...)
 }
 
 func (a *answer) flush() {

@@ -28,8 +28,6 @@ func (l *layer) again(to int, seq uint64, body []byte) {
 	conn, _ := l.Conn()
 	h := wire.Header{Kind: wire.KindSend, Sender: uint16(l.Me()), Low: uint16(min(seq, 65535)),
 		Conn: conn, Seq: seq}
-	var head [wire.HeaderLen]byte
-	h.Put(head[:])
-	l.buf = append(append(l.buf[:0], head[:]...), body...)
+	l.buf = append(h.Append(l.buf[:0]), body...)
 	l.Wire().Burst(to, l.buf, len(l.buf))
 }

@@ -11,6 +11,24 @@ import (
 	"maestro/wire"
 )
 
+// newCrowd is members that share two slow cores and start one after the other.
+func newCrowd(t *testing.T, n int, gap time.Duration) (*sim.World, []*sim.Recorder) {
+	w := sim.New(1, sim.Options{Processors: 2, Cost: sim.Cost{Turn: 60 * time.Microsecond,
+		Receive: 30 * time.Microsecond, Transmit: 30 * time.Microsecond}})
+	name, makers := layers.For(0)
+	apps := make([]*sim.Recorder, n)
+	for i := range apps {
+		apps[i] = &sim.Recorder{}
+		m, err := w.Add(fmt.Sprintf("m%03d", i), stack.Config{StackName: name, Layers: makers},
+			apps[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.After(time.Duration(i)*gap, m.Join)
+	}
+	return w, apps
+}
+
 // TestCrowd has members that share two slow cores form one view soon, and stay in
 // it: what each hears from all others must not take all the time that there is.
 func TestCrowd(t *testing.T) {
@@ -23,19 +41,7 @@ func TestCrowd(t *testing.T) {
 		form = time.Second
 		calm = 5 * time.Second
 	)
-	w := sim.New(1, sim.Options{Processors: 2, Cost: sim.Cost{Turn: 60 * time.Microsecond,
-		Receive: 30 * time.Microsecond, Transmit: 30 * time.Microsecond}})
-	name, makers := layers.For(0)
-	apps := make([]*sim.Recorder, n)
-	for i := range apps {
-		apps[i] = &sim.Recorder{}
-		m, err := w.Add(fmt.Sprintf("m%02d", i), stack.Config{StackName: name, Layers: makers},
-			apps[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.After(time.Duration(i)*gap, m.Join)
-	}
+	w, apps := newCrowd(t, n, gap)
 	whole := func(n int) (k int) {
 		for _, r := range apps {
 			if r.Current != nil && len(r.Current.Members) == n {

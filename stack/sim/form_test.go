@@ -1,13 +1,9 @@
 package sim_test
 
 import (
-	"fmt"
 	"testing"
 	"time"
 
-	"maestro/layers"
-	"maestro/stack"
-	"maestro/stack/sim"
 	"maestro/wire"
 )
 
@@ -23,19 +19,7 @@ func TestForm(t *testing.T) {
 		gap  = 20 * time.Millisecond
 		form = 500 * time.Millisecond
 	)
-	w := sim.New(1, sim.Options{Processors: 2, Cost: sim.Cost{Turn: 60 * time.Microsecond,
-		Receive: 30 * time.Microsecond, Transmit: 30 * time.Microsecond}})
-	name, makers := layers.For(0)
-	apps := make([]*sim.Recorder, n)
-	for i := range apps {
-		apps[i] = &sim.Recorder{}
-		m, err := w.Add(fmt.Sprintf("m%03d", i), stack.Config{StackName: name, Layers: makers},
-			apps[i])
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.After(time.Duration(i)*gap, m.Join)
-	}
+	w, apps := newCrowd(t, n, gap)
 	whole := func() bool {
 		for _, r := range apps {
 			if r.Current == nil || len(r.Current.Members) != n {
