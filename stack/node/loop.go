@@ -128,13 +128,11 @@ func (n *Node) members() {
 func (n *Node) callbacks(allowed bool) (ran bool) {
 	for allowed && n.app.Take() {
 		ran = true
-		n.running = true
-		n.patience.Reset(n.cfg.Patience)
+		n.watch()
 		n.mu.Unlock()
 		n.app.Run()
 		n.mu.Lock()
 		n.running = false
-		n.patience.Stop()
 		for n.standing {
 			n.conn.Wake()
 			n.relieved.Wait()
@@ -147,11 +145,27 @@ func (n *Node) callbacks(allowed bool) (ran bool) {
 	return ran
 }
 
+// watch notes that callbacks begin. The timer goes on from one run to the next: to
+// set it for each would cost more than most of them, and wake a thread of the runtime.
+func (n *Node) watch() {
+	n.running, n.ranAt = true, n.Now()
+	if !n.watched {
+		n.watched = true
+		n.patience.Reset(n.cfg.Patience)
+	}
+}
+
 // standIn serves the protocol while callbacks take their time.
 func (n *Node) standIn() {
 	n.mu.Lock()
 	defer n.mu.Unlock()
+	n.watched = false
 	if !n.running || n.standing || n.closing {
+		return
+	}
+	if left := n.ranAt.Add(n.cfg.Patience).Sub(n.Now()); left > 0 { // a later run
+		n.watched = true
+		n.patience.Reset(left)
 		return
 	}
 	n.standing = true

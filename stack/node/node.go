@@ -109,9 +109,11 @@ type Node struct {
 	ended   chan struct{}
 
 	running  bool       // callbacks run
+	ranAt    stack.Time // since when
 	standing bool       // the stand-in is at work
 	relieved *sync.Cond // the stand-in has ended
 	patience *time.Timer
+	watched  bool // patience is set
 
 	stats Stats
 }

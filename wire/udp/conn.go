@@ -198,14 +198,20 @@ func (c *Conn) Poll(d time.Duration) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var end time.Time
+	yield := 1 << 10 // each wakes a thread, which looks for work on another processor
+	if runtime.GOMAXPROCS(0) == 1 {
+		yield = 16
+	}
 	for n := 1; ; n++ {
 		if c.closed.Load() || c.be.poll() {
 			return true
 		}
+		if n%yield == 0 {
+			runtime.Gosched()
+		}
 		if n%16 != 0 {
 			continue
 		}
-		runtime.Gosched() // there may be one processor only
 		if end.IsZero() {
 			end = time.Now().Add(d)
 		} else if d >= 0 && time.Now().After(end) {
