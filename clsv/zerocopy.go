@@ -81,9 +81,9 @@ type Retained struct {
 	do  func(func(*stack.Group))
 }
 
-// retainLeast is how long a message must be to be kept where it was received:
-// a shorter one would keep a buffer of several times its size.
-const retainLeast = wire.BufSize / 4
+// retainPart is how much of its buffer a message must be to be kept where it was
+// received: a shorter one would keep a buffer of several times its size.
+const retainPart = 4
 
 // Retain keeps a message, or a part of it, beyond the callback that it was handed
 // to, without copying it if it is long. It must be called within that callback,
@@ -91,7 +91,7 @@ const retainLeast = wire.BufSize / 4
 // more, from anywhere: until then memory that others wait for may be bound.
 func (m *GroupMember) Retain(msg []byte) *Retained {
 	l := m.current()
-	if l == nil || len(msg) < retainLeast {
+	if l == nil {
 		return &Retained{Data: bytes.Clone(msg)}
 	}
 	switch it := l.core.current; {
@@ -99,6 +99,8 @@ func (m *GroupMember) Retain(msg []byte) *Retained {
 		return &Retained{Data: bytes.Clone(msg)}
 	case it.buf == nil: // memory that nobody uses again
 		return &Retained{Data: msg}
+	case len(msg) < len(it.buf.B)/retainPart:
+		return &Retained{Data: bytes.Clone(msg)}
 	default:
 		r := &Retained{Data: msg, buf: it.buf, do: l.rt.Do}
 		r.do(func(*stack.Group) { r.buf.Keep() })

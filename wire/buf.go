@@ -1,5 +1,7 @@
 package wire
 
+import "math/bits"
+
 // BufSize is the capacity of a pooled buffer: the largest datagram, or the
 // largest run of datagrams that one GSO send or one GRO receive can carry.
 const BufSize = 64 << 10
@@ -8,7 +10,7 @@ const BufSize = 64 << 10
 // it for the call; who wants it longer calls Keep, and later Drop exactly once.
 // The count is a plain integer: one event loop owns a pool and all its buffers.
 type Buf struct {
-	B    []byte // always BufSize long
+	B    []byte // BufSize long, or more of one of Pool.Large
 	refs int
 	pool *Pool
 }
@@ -42,6 +44,8 @@ type Pool struct {
 	Poison bool
 
 	free  []*Buf
+	large map[int][]*Buf // by length, those longer than BufSize
+	idle  int            // bytes of them
 	live  int
 	made  int
 	stage []byte
@@ -55,22 +59,54 @@ func (p *Pool) scratch() []byte {
 	return p.stage
 }
 
-// maxFree bounds what an idle pool keeps: 64 MiB.
-const maxFree = 1024
+const (
+	maxFree  = 1024     // buffers that an idle pool keeps: 64 MiB
+	maxLarge = 32 << 20 // bytes of large ones beside them
+)
 
 // Get returns a buffer with one reference, owned by the caller. Its bytes are
 // not cleared.
 func (p *Pool) Get() *Buf {
-	p.live++
-	if n := len(p.free); n > 0 {
-		b := p.free[n-1]
-		p.free[n-1] = nil
-		p.free = p.free[:n-1]
-		b.refs = 1
-		return b
+	n := len(p.free)
+	if n == 0 {
+		return p.make(BufSize)
 	}
+	b := p.free[n-1]
+	p.free[n-1] = nil
+	p.free = p.free[:n-1]
+	return p.out(b)
+}
+
+// Large is Get of a buffer that is at least n bytes long, and not much longer: lengths
+// come in steps of a quarter at most, so that those given back fit what comes next.
+func (p *Pool) Large(n int) *Buf {
+	if n <= BufSize {
+		return p.Get()
+	}
+	if n <= maxLarge {
+		step := 1 << (bits.Len(uint(n-1)) - 3)
+		n = (n + step - 1) &^ (step - 1)
+	}
+	same := p.large[n]
+	if len(same) == 0 {
+		return p.make(n)
+	}
+	b := same[len(same)-1]
+	same[len(same)-1] = nil
+	p.large[n] = same[:len(same)-1]
+	p.idle -= n
+	return p.out(b)
+}
+
+func (p *Pool) out(b *Buf) *Buf {
+	p.live++
+	b.refs = 1
+	return b
+}
+
+func (p *Pool) make(n int) *Buf {
 	p.made++
-	return &Buf{B: make([]byte, BufSize), refs: 1, pool: p}
+	return p.out(&Buf{B: make([]byte, n), pool: p})
 }
 
 func (p *Pool) put(b *Buf) {
@@ -81,9 +117,25 @@ func (p *Pool) put(b *Buf) {
 			copy(b.B[i:], b.B[:i])
 		}
 	}
-	if len(p.free) < maxFree {
+	switch n := len(b.B); {
+	case n > BufSize:
+		p.putLarge(b, n)
+	case len(p.free) < maxFree:
 		p.free = append(p.free, b)
 	}
+}
+
+// putLarge keeps a large buffer. Where that would be too much the others go: their
+// lengths may be of messages that do not come any more.
+func (p *Pool) putLarge(b *Buf, n int) {
+	if n > maxLarge {
+		return
+	}
+	if p.large == nil || p.idle+n > maxLarge {
+		p.large, p.idle = map[int][]*Buf{}, 0
+	}
+	p.large[n] = append(p.large[n], b)
+	p.idle += n
 }
 
 // Live is the number of buffers that somebody holds; at rest it must fall back

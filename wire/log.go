@@ -4,10 +4,15 @@ import "encoding/binary"
 
 const (
 	never = -1 << 62 // a segment that has not been sent again
-	// whole is the length from which on a message is not split between two buffers
-	// if one has room for it: it would have to be put together where it is received.
-	// Shorter ones leave too much of buffers unused, and make short bursts.
+	// whole is the length from which on a message is not split between two buffers:
+	// it would have to be put together where it is received. Shorter ones leave too
+	// much of buffers unused, and make short bursts.
 	whole = 48 << 10
+	// manyBytes is what a buffer for messages longer than a burst holds at least.
+	manyBytes = 256 << 10
+	// pieceBytes is what is copied at a time: from 1 MiB on the runtime would write past
+	// the cache, from which it is to be transmitted.
+	pieceBytes = 64 << 10
 )
 
 // segment is where the body of one sealed segment lies.
@@ -46,9 +51,8 @@ type Log struct {
 	fill  int  // its length so far, at most part
 	bytes int  // sealed and not freed
 
-	claimed int    // length of the claim, -1 if none
-	place   int    // where in chunk its frame begins, -1 if it is in scratch
-	scratch []byte // a claim that fits no buffer
+	claimed int // length of the claim, -1 if none
+	place   int // where in chunk its frame begins
 }
 
 // NewLog makes an empty log whose segments carry hdr's kind, sender and
@@ -61,30 +65,40 @@ func NewLog(pool *Pool, hdr Header, seg int) *Log {
 	return l
 }
 
-// turn goes on to another buffer.
-func (l *Log) turn() {
+// turn goes on to another buffer, with room for n bytes at least.
+func (l *Log) turn(n int) {
 	l.Seal()
 	if l.chunk != nil {
 		l.chunk.Drop()
 	}
-	l.chunk, l.off = l.pool.Get(), 0
-	l.limit = l.capacity()
+	l.limit = max(l.capacity(), (n+l.part-1)/l.part*l.part)
+	l.chunk, l.off = l.pool.Large(l.limit), 0
 }
 
-// capacity is how much of a buffer is used: as many full segments as make a burst.
+// capacity is how much of a buffer is used but for messages that are longer: as many
+// full segments as make a burst.
 func (l *Log) capacity() int {
 	n := min(maxBurstBytes/(HeaderLen+l.part), maxBurstSegs)
 	return min(max(n, 1)*l.part, BufSize)
+}
+
+// several is how much room is made for a message that takes n bytes: where it needs a
+// large buffer, for as many more like it as make few buffers and long bursts.
+func (l *Log) several(n int) int {
+	if n <= l.capacity() {
+		return n
+	}
+	return (manyBytes + n - 1) / n * n
 }
 
 func (l *Log) write(data []byte) {
 	for len(data) > 0 {
 		end := l.off + l.fill
 		if end == l.limit || l.fill == 0 && l.off+l.part > l.limit {
-			l.turn()
+			l.turn(0)
 			continue
 		}
-		n := copy(l.chunk.B[end:l.limit], data)
+		n := copy(l.chunk.B[end:min(l.limit, end+pieceBytes)], data)
 		l.grew(n)
 		data = data[n:]
 	}
@@ -120,8 +134,8 @@ func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 	var frame [FrameHeadMax]byte
 	frame[0] = kind
 	size := 1 + binary.PutUvarint(frame[1:], uint64(n))
-	if rest := l.limit - l.off - l.fill; n >= whole && rest < size+n && size+n <= l.capacity() {
-		l.turn()
+	if n >= whole && l.limit-l.off-l.fill < size+n {
+		l.turn(l.several(size + n))
 	}
 	l.write(frame[:size])
 	l.write(head)
@@ -129,21 +143,14 @@ func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 	return l.next
 }
 
-// Claim returns room for a message of n bytes, to be filled in by the caller
-// and sent by Commit. There is one claim at a time, and nothing else may be
-// appended before it is committed or taken back with Unclaim. The room is in
-// the log itself where the message fits a buffer.
+// Claim returns room for a message of n bytes in the log, to be filled in by the
+// caller and sent by Commit. There is one claim at a time, and nothing else may be
+// appended before it is committed or taken back with Unclaim.
 func (l *Log) Claim(n int) []byte {
-	l.claimed, l.place = n, -1
+	l.claimed = n
 	size := 1 + uvarintLen(uint64(n)) + n
-	if size > l.capacity() {
-		if cap(l.scratch) < n {
-			l.scratch = make([]byte, n)
-		}
-		return l.scratch[:n]
-	}
 	if l.off+l.fill+size > l.limit {
-		l.turn()
+		l.turn(l.several(size))
 	}
 	l.place = l.off + l.fill
 	return l.chunk.B[l.place+size-n : l.place+size : l.place+size]
@@ -157,9 +164,6 @@ func (l *Log) Unclaim() { l.claimed = -1 }
 func (l *Log) Commit(kind uint8, n int) uint64 {
 	c := l.claimed
 	l.claimed = -1
-	if l.place < 0 {
-		return l.Append(kind, nil, l.scratch[:n])
-	}
 	b := l.chunk.B[l.place:]
 	was, head := 1+uvarintLen(uint64(c)), 1+uvarintLen(uint64(n))
 	if head != was { // a shorter length moves the message
@@ -262,12 +266,11 @@ func (l *Log) header(b []byte, seq, low uint64) []byte {
 }
 
 // Run returns the bodies of segments that left in one burst, one after the other,
-// part bytes each but the last, and the buffer that they lie in. They are borrowed
-// until the segments are freed.
+// part bytes each but the last, and the buffer that they lie in, in which the next ones may
+// lie right behind them. They are borrowed until the segments are freed.
 func (l *Log) Run(first, last uint64) (run []byte, part int, buf *Buf) {
 	s, t := l.at(first), l.at(last)
-	end := t.off + t.len
-	return s.buf.B[s.off:end:end], int(s.len), s.buf
+	return s.buf.B[s.off : t.off+t.len], int(s.len), s.buf
 }
 
 // Body returns the body of a sealed segment that has not been freed, or nil. It is
@@ -341,7 +344,10 @@ func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > 0 }
 
 // Whole reports whether a whole buffer's worth of segments, the longest burst,
 // is ready to be transmitted while the next one is being filled.
-func (l *Log) Whole() bool { return l.sent+1 < l.next && l.at(l.sent+1).buf != l.chunk }
+func (l *Log) Whole() bool {
+	n := int(l.next - 1 - l.sent)
+	return n > 0 && (l.at(l.sent+1).buf != l.chunk || n*l.part >= l.capacity())
+}
 
 // Bytes is what the log holds, sent or not, without headers.
 func (l *Log) Bytes() int { return l.bytes + l.fill }

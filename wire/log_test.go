@@ -47,7 +47,8 @@ func (m *logModel) frame(kind uint8, data []byte, seq uint64) {
 
 func (m *logModel) size(t *rapid.T, label string) int {
 	return rapid.OneOf(rapid.IntRange(0, 40), rapid.IntRange(0, 400),
-		rapid.IntRange(m.seg-40, m.seg+10), rapid.IntRange(0, 40000)).Draw(t, label)
+		rapid.IntRange(m.seg-40, m.seg+10), rapid.IntRange(0, 40000),
+		rapid.IntRange(60000, 70000)).Draw(t, label)
 }
 
 func (m *logModel) data(n int) []byte {
@@ -211,6 +212,50 @@ func TestLogBurstIsLong(t *testing.T) {
 	b, seg, first, last := l.Burst(1<<60, 0)
 	if len(b) < 60_000 || seg != 1000 || first != 1 || last < 60 {
 		t.Errorf("burst of %d bytes, %d to %d", len(b), first, last)
+	}
+}
+
+// A long message lies in one piece, whether it is written or claimed, and leaves in
+// whole bursts before the next one is begun.
+func TestLogLarge(t *testing.T) {
+	pool := wire.Pool{Poison: true}
+	l := wire.NewLog(&pool, wire.Header{Kind: wire.KindCast}, 1472)
+	data := make([]byte, 1<<20)
+	for i := range data {
+		data[i] = byte(i >> 8)
+	}
+	l.Append(0, nil, []byte("before"))
+	for round := range 20 {
+		n := 50_000 << (round % 5)
+		if n = min(n, len(data)); round%2 == 0 {
+			l.Append(1, data[:10], data[10:n])
+		} else {
+			copy(l.Claim(n), data)
+			l.Commit(1, n)
+		}
+		if n > 130_000 && !l.Whole() {
+			t.Errorf("%d bytes are no burst", n)
+		}
+		var piece []byte
+		l.Seal()
+		for l.Pending() {
+			_, _, first, last := l.Burst(1<<60, 0)
+			run, _, _ := l.Run(first, last)
+			if wire.Follows(piece, run) {
+				piece = piece[:len(piece)+len(run)]
+			} else {
+				piece = run
+			}
+		}
+		if !bytes.HasSuffix(piece, data[:n]) {
+			t.Errorf("message %d of %d bytes lies in pieces", round, n)
+		}
+		if l.Free(l.Sent()); l.Bytes() != 0 || pool.Live() > 1 {
+			t.Errorf("%d bytes, %d buffers left", l.Bytes(), pool.Live())
+		}
+	}
+	if l.Close(); pool.Live() != 0 || pool.Made() > 8 {
+		t.Errorf("%d buffers left of %d", pool.Live(), pool.Made())
 	}
 }
 

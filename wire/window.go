@@ -111,7 +111,7 @@ func (w *Window) Read(limit uint64) (last uint64, buf *Buf, run []byte, part int
 	run, part = s.body, len(s.body)
 	for n := part; w.read+1 < w.next && w.read < limit && n == part; w.read++ {
 		t := w.at(w.read + 1)
-		if n = len(t.body); n > part || !follows(run, t.body) {
+		if n = len(t.body); n > part || !Follows(run, t.body) {
 			break
 		}
 		run = run[:len(run)+n]
@@ -120,8 +120,8 @@ func (w *Window) Read(limit uint64) (last uint64, buf *Buf, run []byte, part int
 	return w.read - 1, s.buf, run, part, true
 }
 
-// follows reports whether b lies right behind a, in one piece with it.
-func follows(a, b []byte) bool {
+// Follows reports whether b lies right behind a, in one piece with it.
+func Follows(a, b []byte) bool {
 	return len(b) > 0 && cap(a)-len(a) >= len(b) && &a[:len(a)+1][len(a)] == &b[0]
 }
 

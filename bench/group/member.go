@@ -205,8 +205,12 @@ func (m *Member) viewed(at time.Time, v *stack.View) {
 func (m *Member) rank() int { return m.now.Load().Rank }
 func (m *Member) size() int { return len(m.now.Load().Members) }
 
-// batch is how many messages are cast under one lock.
-const batch = 64
+// As many messages are cast under one lock, but no more bytes than the send buffer takes:
+// it would be full, and the sender wait for the loop, while the window is open.
+const (
+	batch      = 64
+	batchBytes = 512 << 10
+)
 
 // stream casts as fast as the window allows, or so many messages a second.
 func (m *Member) stream(size int, d time.Duration, rate int) error {
@@ -217,7 +221,7 @@ func (m *Member) stream(size int, d time.Duration, rate int) error {
 	sent := 0
 	began := time.Now()
 	for time.Since(began) < d {
-		due := batch
+		due := min(batch, max(batchBytes/size, 1))
 		if rate > 0 {
 			due = min(due, int(time.Since(began).Seconds()*float64(rate))-sent)
 		}

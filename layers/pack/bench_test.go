@@ -44,6 +44,32 @@ func BenchmarkUp(b *testing.B) {
 	}
 }
 
+// BenchmarkUpLarge puts messages together that come in runs of a burst's length.
+func BenchmarkUpLarge(b *testing.B) {
+	for _, size := range []int{1 << 16, 1 << 20, 1 << 24} {
+		b.Run(fmt.Sprint(size), func(b *testing.B) {
+			r, err := rig.New(3, 1, pack.Maker())
+			if err != nil {
+				b.Fatal(err)
+			}
+			stream := append(binary.AppendUvarint([]byte{1}, uint64(size)), make([]byte, size)...)
+			m := stack.Msg{From: 0, To: stack.All}
+			b.ReportAllocs()
+			b.SetBytes(int64(size))
+			for b.Loop() {
+				for rest := stream; len(rest) > 0; rest = rest[len(m.Data):] {
+					m.Seq++
+					m.Data = rest[:min(len(rest), 44*1448)]
+					r.Up(&m)
+				}
+			}
+			if r.Delivered != uint64(b.N) {
+				b.Fatalf("%d of %d delivered", r.Delivered, b.N)
+			}
+		})
+	}
+}
+
 // BenchmarkDown writes messages into the send log, which is transmitted and
 // freed from time to time.
 func BenchmarkDown(b *testing.B) {

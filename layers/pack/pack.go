@@ -16,6 +16,8 @@
 package pack
 
 import (
+	"slices"
+
 	"maestro/stack"
 	"maestro/wire"
 )
@@ -36,8 +38,9 @@ type parser struct {
 	heads int                     // bytes of it
 	need  int                     // bytes of the message still to come
 	kind  uint8
-	buf   *wire.Buf // holds data, if data is not memory of its own
-	data  []byte
+	buf   *wire.Buf // holds data
+	data  []byte    // what there is of it
+	lies  bool      // data lies where it was written, in our own send log
 	bad   bool
 }
 
@@ -89,7 +92,7 @@ func (l *layer) Up(m *stack.Msg) {
 	}
 	if p.need > 0 {
 		n := min(p.need, len(b))
-		p.add(b[:n])
+		l.add(p, b[:n])
 		b = b[n:]
 		if p.need > 0 {
 			return
@@ -107,8 +110,8 @@ func (l *layer) Up(m *stack.Msg) {
 			p.heads = copy(p.head[:], b)
 			return
 		case size > len(b)-head:
-			l.begin(p, kind, size)
-			p.add(b[head:])
+			p.kind, p.need = kind, size
+			l.add(p, b[head:])
 			return
 		}
 		l.msg.Kind = kind // a layer's own
@@ -143,7 +146,7 @@ func (l *layer) finish(p *parser, b []byte) []byte {
 			l.spoilt(p)
 			return nil
 		}
-		l.begin(p, kind, size)
+		p.kind, p.need = kind, size
 		if size == 0 {
 			l.whole(p, len(l.in.Data)-len(b))
 		}
@@ -191,45 +194,63 @@ func (l *layer) batch(b []byte) int {
 	return end
 }
 
-const (
-	arenaMax = wire.BufSize // larger messages get memory of their own
-	firstCap = 1 << 20      // a claimed length is believed up to here
-)
+// believed is up to where room is made for a claimed length before anything of it has
+// come.
+const believed = 1 << 20
 
-// begin makes room for a message that goes on in the next segment.
-func (l *layer) begin(p *parser, kind uint8, size int) {
-	p.kind, p.need = kind, size
-	if size > arenaMax {
-		p.buf, p.data = nil, make([]byte, 0, min(size, firstCap))
-		return
+// add takes some more of a message. A long one of our own is left where it lies in our send
+// log, as long as its parts lie there one behind the other. What others send is copied at once:
+// the buffers that it came in are more than it takes.
+func (l *layer) add(p *parser, b []byte) {
+	long := p.need > wire.BufSize
+	p.need -= len(b)
+	switch {
+	case len(b) == 0:
+	case p.buf == nil && long && l.in.From == l.Me() && l.in.Buf != nil:
+		l.in.Buf.Keep()
+		p.buf, p.data, p.lies = l.in.Buf, b, true
+	case p.lies && p.buf == l.in.Buf && wire.Follows(p.data, b):
+		p.data = p.data[:len(p.data)+len(b)]
+	default:
+		if n := len(p.data) + len(b); p.lies || n > cap(p.data) {
+			l.room(p, n, n+p.need)
+		}
+		p.data = append(p.data, b...)
 	}
-	if l.arena == nil || l.used+size > len(l.arena.B) {
-		l.dropArena()
-		l.arena, l.used = l.Pool().Get(), 0
-	}
-	l.arena.Keep()
-	p.buf = l.arena
-	p.data = l.arena.B[l.used : l.used : l.used+size]
-	l.used += size
 }
 
-// add takes some more of the message. Where so much has come that the claimed
-// length is to be believed there is room for all of it at once: to grow step by
-// step would copy what has come several times over, and the last time would hold
-// the member up for longer than others wait for it.
-func (p *parser) add(b []byte) {
-	if len(p.data)+len(b) > cap(p.data) {
-		p.data = append(make([]byte, 0, len(p.data)+p.need), p.data...)
+// room makes room for a message of size bytes, of which have bytes have come: for all of
+// it at once if it is short, or if so much has come that its length is to be believed. To
+// grow step by step would copy what has come several times over, and the last time would
+// hold the member up for longer than others wait for it.
+func (l *layer) room(p *parser, have, size int) {
+	if have <= believed {
+		size = min(size, believed)
 	}
-	p.data = append(p.data, b...)
-	p.need -= len(b)
+	var buf *wire.Buf
+	var room []byte
+	if size > wire.BufSize {
+		buf = l.Pool().Large(size)
+		room = buf.B[:0:size]
+	} else {
+		if l.arena == nil || l.used+size > len(l.arena.B) {
+			l.dropArena()
+			l.arena, l.used = l.Pool().Get(), 0
+		}
+		l.arena.Keep()
+		buf, room = l.arena, l.arena.B[l.used:l.used:l.used+size]
+		l.used += size
+	}
+	room = append(room, p.data...)
+	p.drop()
+	p.buf, p.data = buf, room
 }
 
 // whole passes up the message that has been put together, which ends at byte end of
 // what is being taken apart.
 func (l *layer) whole(p *parser, end int) {
 	m := &l.msg
-	m.Kind, m.Data, m.Buf, m.Seq = p.kind, p.data, p.buf, l.in.SeqAt(end)
+	m.Kind, m.Data, m.Buf, m.Seq = p.kind, slices.Clip(p.data), p.buf, l.in.SeqAt(end)
 	l.PassUp(m)
 	p.drop()
 }
@@ -238,7 +259,7 @@ func (p *parser) drop() {
 	if p.buf != nil {
 		p.buf.Drop()
 	}
-	p.buf, p.data = nil, nil
+	p.buf, p.data, p.lies = nil, nil, false
 }
 
 // spoilt gives up a stream that does not parse: its sender is not one of us.
