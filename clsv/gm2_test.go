@@ -16,14 +16,14 @@ func TestGM25(t *testing.T) {
 		l.join(n, client)
 		l.cast("A", "for "+n)
 	}
-	for range 10 {
+	for range 20 {
 		l.ok(l.r["A"].m.RequestView())
 		l.cast("B", "between views")
 		l.c.Run(20 * ms)
 	}
 	l.c.Run(time.Second)
-	if got := len(l.r["A"].got); got != 13 {
-		t.Errorf("A got %d messages of 13", got)
+	if got := len(l.r["A"].got); got != 23 {
+		t.Errorf("A got %d messages of 23", got)
 	}
 	s, _ := l.r["B"].m.Stats()
 	if s.Stack.OtherView+s.Stack.Duplicates == 0 {

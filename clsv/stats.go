@@ -53,6 +53,9 @@ type SocketStats struct {
 
 	PortUnreachable uint64
 	GSOFallbacks    uint64
+
+	LifelineHeld                                bool
+	Lifelines, LifelineBreaks, LifelineRefusals uint64
 }
 
 // Stats is a snapshot of what a member counts and holds, for metrics.

@@ -241,6 +241,7 @@ func (p *program) step(m *solo) {
 			m.stops = b < 5
 		case b < 10:
 			m.group.Unreachable(soloAddr(p.name()))
+			m.group.Lifeline(soloAddr(p.name()), p.below(2) == 0)
 		case b < 11:
 			_ = m.group.Leave()
 		case b < 13:

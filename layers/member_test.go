@@ -200,6 +200,9 @@ func (m *solo) View(_ uint64, v *stack.View) {
 	m.last = v.ID
 }
 
+// Watch holds no lifelines.
+func (m *solo) Watch(netip.AddrPort) bool { return false }
+
 // Transmit counts.
 func (m *solo) Transmit(_ netip.AddrPort, b []byte, seg int) {
 	if len(b) < wire.HeaderLen || seg < wire.HeaderLen || seg > len(b) {

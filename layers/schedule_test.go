@@ -173,6 +173,9 @@ func (a *actor) submit() {
 	}
 }
 
+// Watch holds no lifelines.
+func (*actor) Watch(netip.AddrPort) bool { return false }
+
 func (a *actor) Transmit(to netip.AddrPort, b []byte, seg int) {
 	for ; len(b) > 0; b = b[min(seg, len(b)):] {
 		for _, q := range a.actors {

@@ -41,7 +41,8 @@ type Config struct {
 	// probes are more frequent, it does so as seldom as Silence allows. Default 50 ms.
 	Heartbeat time.Duration
 	// Probe is the interval at which a member probes its neighbour, so that the
-	// kernel of a killed process can say so. Default 10 ms.
+	// kernel of a killed process can say so. While the driver would tell of that by
+	// itself (Driver.Watch) it is Heartbeat, if that is more. Default 10 ms.
 	Probe time.Duration
 	// Silence is how long a member may be silent before it is taken for
 	// failed. Default 500 ms; at least 4 heartbeats.

@@ -116,6 +116,13 @@ type Foreign struct{ Rank int }
 // Unreachable says that no process listens at an address that is no member's.
 type Unreachable struct{ Addr netip.AddrPort }
 
+// Lifeline says whether the lifeline to the member that is watched (Port.Watch) holds:
+// while it does, the end of that process is told at once.
+type Lifeline struct {
+	Rank int
+	Held bool
+}
+
 // Note is for people: something that is worth a line in a log.
 type Note struct{ Text string }
 
@@ -137,6 +144,7 @@ func (Install) event()     {}
 func (Left) event()        {}
 func (Foreign) event()     {}
 func (Unreachable) event() {}
+func (Lifeline) event()    {}
 func (Note) event()        {}
 
 // Query is an event that the layers who know fill in before Ask returns. It

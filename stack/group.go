@@ -50,6 +50,10 @@ type Driver interface {
 	// Transmit sends datagrams, each of seg bytes but the last, to one address,
 	// or to the whole group if to is the zero value. The bytes are borrowed.
 	Transmit(to netip.AddrPort, b []byte, seg int)
+	// Watch asks to be told at once when the process at an address ends, by
+	// Group.Unreachable, and of no other; the zero value is nobody. It reports whether
+	// it can be told so now; Group.Lifeline tells when that changes.
+	Watch(addr netip.AddrPort) (held bool)
 }
 
 // Group is one member of one group, across views: a deterministic state
@@ -187,6 +191,9 @@ func (g *Group) Transmit(to netip.AddrPort, b []byte, seg int) {
 	g.counters.BytesOut[k] += uint64(len(b))
 	g.driver.Transmit(to, b, seg)
 }
+
+// Watch is the driver's.
+func (g *Group) Watch(addr netip.AddrPort) bool { return g.driver.Watch(addr) }
 
 // Deliver passes a message to the application.
 func (g *Group) Deliver(s *Stack, m *Msg) {

@@ -331,6 +331,16 @@ func (p *Port) SendControl(to int, kind wire.Kind, seq uint64, body []byte) {
 // Transmit hands finished datagrams to the driver; for the lowest layer.
 func (p *Port) Transmit(to netip.AddrPort, b []byte, seg int) { p.stack.env.Transmit(to, b, seg) }
 
+// Watch asks the driver to tell at once when the process of a member ends, and of no
+// other; -1 is nobody. It reports whether the driver could tell so now: its lifeline to
+// the member holds. The event Lifeline says when that changes, Suspect what it tells.
+func (p *Port) Watch(rank int) (held bool) {
+	if rank < 0 {
+		return p.stack.env.Watch(netip.AddrPort{})
+	}
+	return p.stack.env.Watch(p.stack.view.Members[rank].Addr)
+}
+
 // Conn is the connection id of this view, and group the one outside views.
 func (p *Port) Conn() (view, group uint64) { return p.stack.conn, p.stack.env.GroupConn() }
 

@@ -170,6 +170,17 @@ func (g *Group) Suspect(rank int, why string) {
 	}
 }
 
+// Lifeline tells that what Driver.Watch has answered for an address has changed.
+func (g *Group) Lifeline(addr netip.AddrPort, held bool) {
+	if g.cur == nil || g.state == out {
+		return
+	}
+	if r := g.cur.view.RankAt(addr); r >= 0 {
+		g.cur.Tell(Lifeline{r, held})
+		g.settle()
+	}
+}
+
 // Unreachable tells that the kernel says that nobody listens at an address.
 func (g *Group) Unreachable(addr netip.AddrPort) {
 	if g.cur == nil || g.state == out {

@@ -22,6 +22,8 @@ type Env interface {
 	// alarms.
 	Silence() time.Duration
 	Transmit(to netip.AddrPort, b []byte, seg int)
+	// Watch is Driver.Watch.
+	Watch(addr netip.AddrPort) bool
 	Deliver(s *Stack, m *Msg)
 	Told(s *Stack, e Event) // every event, after the layers have seen it
 	Hooks() Hooks

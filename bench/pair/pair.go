@@ -180,6 +180,9 @@ func (m *Member) Transmit(to netip.AddrPort, b []byte, seg int) {
 	}
 }
 
+// Watch holds no lifelines.
+func (*Member) Watch(netip.AddrPort) bool { return false }
+
 // Deliver looks at a message, or at each of a batch.
 func (m *Member) Deliver(epoch uint64, msg *stack.Msg) {
 	if msg.Count == 0 {

@@ -135,6 +135,9 @@ func (r *Rig) GroupConn() uint64 { return 1 }
 // Silence is the default.
 func (r *Rig) Silence() time.Duration { return r.cfg.Silence }
 
+// Watch holds no lifelines.
+func (r *Rig) Watch(netip.AddrPort) bool { return false }
+
 // Transmit counts.
 func (r *Rig) Transmit(_ netip.AddrPort, b []byte, seg int) {
 	r.Sent += uint64((len(b) + seg - 1) / seg)

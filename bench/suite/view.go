@@ -176,8 +176,10 @@ func (v *changes) leave() error {
 	return v.gone("leave", began)
 }
 
-// kill ends the last member by SIGKILL.
+// kill ends the last member by SIGKILL, once the others have had the time to come to
+// watch it.
 func (v *changes) kill() error {
+	time.Sleep(restTime)
 	began := time.Now()
 	v.procs[v.n].shoot()
 	return v.gone("kill", began)
@@ -200,6 +202,9 @@ func (v *changes) cut() error {
 	_, err := v.ping(v.n, "block", 64, 10)
 	return err
 }
+
+// restTime is how long a view lasts before a member is killed in it.
+const restTime = 50 * time.Millisecond
 
 // gone waits until the others are among themselves.
 func (v *changes) gone(what string, began time.Time) error {

@@ -470,7 +470,8 @@ func TestLaterCut(t *testing.T) {
 	later := 0
 	for seed := range uint64(100) {
 		rnd := rand.New(rand.NewPCG(seed, 18))
-		l := newLabOn(t, seed, clsvtest.Config{})
+		// A's end is not to be noticed at once.
+		l := newLabOn(t, seed, clsvtest.Config{Sim: sim.Options{NoLifelines: true}})
 		l.opts.Hold, l.opts.Chunk, l.opts.Window, l.opts.Total = true, 16, 2, true
 		l.join("A", clsv.FreeXfer, newTally(0).app)
 		c := l.join("c", clsv.NoXfer, &app{})

@@ -16,6 +16,15 @@ func socketMetrics() []metric {
 			func(s *snapshot) uint64 { return s.Sockets.LostOut }),
 		count("maestro_gso_fallbacks_total", "Times that segmentation offload was turned off.",
 			func(s *snapshot) uint64 { return s.Sockets.GSOFallbacks }),
+		one("maestro_lifeline_held", "Whether the lifeline to the next member holds.", gauge,
+			func(s *snapshot) float64 { return bit(s.Sockets.LifelineHeld) }),
+		{name: "maestro_lifelines_total", help: "Lifelines that held, that broke, and of others, " +
+			"closed because there were too many.", kind: counter, labels: []string{"event"},
+			read: func(s *snapshot, e emit) {
+				e(float64(s.Sockets.Lifelines), "held")
+				e(float64(s.Sockets.LifelineBreaks), "broken")
+				e(float64(s.Sockets.LifelineRefusals), "refused")
+			}},
 		count("maestro_event_loop_turns_total", "Turns of the event loop.",
 			func(s *snapshot) uint64 { return s.Loop.Turns }),
 		count("maestro_event_loop_stand_ins_total", "Callbacks so slow that another goroutine "+

@@ -23,7 +23,7 @@ import (
 )
 
 var (
-	seeds = flag.Int("rsm.seeds", 12, "number of random runs")
+	seeds = flag.Int("rsm.seeds", 20, "number of random runs")
 	seed  = flag.Int("rsm.seed", -1, "the only random run, if not negative")
 )
 

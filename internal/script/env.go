@@ -23,6 +23,19 @@ func (b *bench) Attr() []byte              { return b.hook.Attr }
 func (b *bench) Exchange() bool            { return b.hook.Exchange }
 func (b *bench) Weight() []byte            { return b.hook.Weight }
 
+// Watch shows who is watched, and answers what the script says.
+func (b *bench) Watch(addr netip.AddrPort) bool {
+	if addr != b.watched {
+		b.watched = addr
+		name := "nobody"
+		if addr.IsValid() {
+			name = addrName(addr)
+		}
+		b.printf("watch %s", name)
+	}
+	return b.hook.Held
+}
+
 // Core is none: a script says who is in it.
 func (b *bench) Core(*stack.View) stack.Set { return nil }
 

@@ -33,15 +33,15 @@ import (
 //	    the lowest layer is asked to send; segments (cast) go as a burst
 //	event NAME [FIELD=VALUE ...], ask NAME
 //	    the event is told, the question is asked
-//	answer NAME [FIELD=VALUE ...], hooks [exchange] [attr="x"] [weight="x"]
-//	    what other layers answer from now on, and the application
+//	answer NAME [FIELD=VALUE ...], hooks [exchange] [attr="x"] [weight="x"] [held]
+//	    what other layers answer from now on, and the application; whether lifelines hold
 //	consumed from=1 seq=3 [sends]
 //	    the application has done with these messages
 //	tick 5ms, sleep 5s, push, flush, dump, retire, close
 //	    time passes, or passes us by; whole bursts leave; the turn ends; the view ends
 //
 // The output has what the layer sent ('> all:' to its view or one member, '=>'
-// outside of views), passed (up, down) and told, its deadline where it changed,
+// outside of views), passed (up, down), told, and watches, its deadline where it changed,
 // and the counters that moved.
 func Layer(t *testing.T, update bool, makers ...stack.Maker) {
 	run(t, update, "*.txt", func() machine { return &bench{makers: makers} })
@@ -62,8 +62,10 @@ type bench struct {
 	due      stack.Time // as shown
 	silent   int        // events told by the script, which need no echo
 	answers  []stack.Query
+	watched  netip.AddrPort
 	hook     struct {
 		Exchange     bool
+		Held         bool
 		Attr, Weight []byte
 	}
 }
@@ -123,7 +125,7 @@ func (b *bench) make(a args) {
 	}
 	b.rand = rand.New(rand.NewPCG(1, 2))
 	b.pool.Poison = true
-	b.due, b.answers = stack.Never, nil
+	b.due, b.answers, b.watched = stack.Never, nil, netip.AddrPort{}
 	b.stub = &stub{b: b}
 	below := stack.Maker{Name: "stub", Gives: stack.Datagrams, New: b.stub.at}
 	makers := append([]stack.Maker{below}, b.makers...)

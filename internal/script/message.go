@@ -193,7 +193,7 @@ var events = []stack.Event{
 	&stack.Suspect{}, &stack.Gone{}, &stack.Fail{}, &stack.Lead{}, &stack.Change{}, &stack.Stop{},
 	&stack.Stopped{}, &stack.Closing{}, &stack.Leave{}, &stack.Flushed{}, &stack.Decided{},
 	&stack.Awaited{}, &stack.Reopened{}, &stack.CutReached{}, &stack.Install{}, &stack.Left{},
-	&stack.Foreign{},
+	&stack.Foreign{}, &stack.Lifeline{},
 	&stack.Note{}, &stack.Replaced{}, &stack.Marked{}, &stack.Gathered{},
 }
 

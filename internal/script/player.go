@@ -97,6 +97,9 @@ func (m *player) Transmit(to netip.AddrPort, b []byte, seg int) {
 	}
 }
 
+// Watch holds no lifelines.
+func (*player) Watch(netip.AddrPort) bool { return false }
+
 // Deliver shows a message.
 func (m *player) Deliver(epoch uint64, msg *stack.Msg) {
 	m.printf("%s: deliver %s %s", m.name, viewMember(m.group.View(), msg), text(msg.Data))

@@ -48,6 +48,7 @@ func (e *env) Pace() stack.Time                     { return 0 }
 func (e *env) Ltime(least uint64) uint64            { return least }
 func (e *env) Hooks() stack.Hooks                   { return nil }
 func (e *env) Counters() *stack.Counters            { return &e.counters }
+func (e *env) Watch(netip.AddrPort) bool            { return false }
 func (e *env) Transmit(netip.AddrPort, []byte, int) {}
 func (e *env) Deliver(_ *stack.Stack, m *stack.Msg) { e.got(m) }
 func (e *env) Told(_ *stack.Stack, ev stack.Event) {

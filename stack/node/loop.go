@@ -87,6 +87,9 @@ func (n *Node) receive() {
 			break
 		}
 	}
+	if addr, held, news := n.conn.Lifeline(); news {
+		n.group.Lifeline(addr, held)
+	}
 	for {
 		addr, ok := n.conn.Unreachable()
 		if !ok {

@@ -43,6 +43,8 @@ type Transport interface {
 	Send(to netip.AddrPort, b []byte, seg int) error
 	Flush() error
 	Unreachable() (netip.AddrPort, bool)
+	Watch(addr netip.AddrPort) (held bool)
+	Lifeline() (addr netip.AddrPort, held, news bool)
 	SetMembers(addrs []netip.AddrPort)
 	// Core is the multicast address of the views' core, zero if there is none, and
 	// SetCore joins or leaves it.
@@ -204,6 +206,9 @@ func (d *driver) Transmit(to netip.AddrPort, b []byte, seg int) {
 		}
 	}
 }
+
+// Watch keeps a lifeline.
+func (d *driver) Watch(addr netip.AddrPort) bool { return d.conn.Watch(addr) }
 
 // Local is the member's address.
 func (n *Node) Local() netip.AddrPort { return n.conn.Local() }

@@ -23,7 +23,8 @@
 // run of datagrams that a member transmits in one piece (GSO) arrives in one
 // piece (GRO) unless something happens to one of them. Hosts have finite
 // receive queues, and optionally finite bandwidth. A datagram to a host that is
-// up but has no process is answered by an ICMP port unreachable.
+// up but has no process is answered by an ICMP port unreachable. Members keep
+// lifelines: who watches a process hears when it ends, unless the link is cut.
 //
 // # A member's turn
 //

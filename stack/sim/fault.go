@@ -61,6 +61,7 @@ func (m *Member) end(why string) {
 		m.host.member = nil
 		m.host.queues = [2]int{}
 	}
+	w.letGo(m)
 	for i := range m.inbox {
 		if f := m.inbox[i].flight; f != nil {
 			w.land(f)

@@ -37,6 +37,7 @@ type Member struct {
 	recvBuf int
 	inbox   []arrival
 	inputs  []func(*stack.Group)
+	life    *lifeline // to the member that it watches
 	arena   *wire.Buf
 	fill    int
 	pkt     wire.Packet

@@ -36,6 +36,12 @@ type Options struct {
 	// CopyCore has core casts go to each member of the core rather than to its
 	// multicast address.
 	CopyCore bool
+	// NoLifelines has members hear of the end of a process by probes only. Unheld is the
+	// probability that an attempt at a lifeline fails, Snap, if not 0, how long one holds
+	// on average before it breaks for no reason.
+	NoLifelines bool
+	Unheld      float64
+	Snap        time.Duration
 	// Filter, if set, decides about every datagram that a link would deliver.
 	Filter func(p *Passing) Verdict
 	// Ended, if set, hears of the end of each member: "crash", "closed", "out"
@@ -80,7 +86,9 @@ type Stats struct {
 	Filtered   uint64
 	Overflow   uint64 // by full receive queues
 	Nobody     uint64 // no process at the address
-	Unreach    uint64 // port unreachable messages
+	Unreach    uint64 // port unreachable messages, and connections refused
+	Lifelines  uint64 // that came about
+	Snapped    uint64 // of these, that broke
 	Duplicated uint64
 	Replayed   uint64
 	Late       uint64 // sent the slow way

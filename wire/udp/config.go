@@ -55,6 +55,10 @@ type Config struct {
 	// NoOffload turns GSO and GRO off.
 	NoOffload bool
 
+	// NoLifeline turns lifelines off, both those that are watched and those of others:
+	// there is no TCP listener then, and Watch never holds. See Conn.Watch.
+	NoLifeline bool
+
 	// Log is told of rare events, such as an offload that had to be turned off.
 	// Nil is silent.
 	Log *slog.Logger

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"maestro/wire"
@@ -24,6 +25,7 @@ type Conn struct {
 	core
 	be     backend
 	dests  []netip.AddrPort // where a send to the group goes; nil with multicast
+	life   *lifelines       // nil if they are off
 	closed atomic.Bool
 	mu     sync.Mutex // held in Wait, so that Close can tell when it has ended
 	freed  bool       // guarded by mu
@@ -93,13 +95,38 @@ func Open(cfg Config, pool *wire.Pool) (*Conn, error) {
 		c.group = netip.AddrPortFrom(c.group.Addr().WithZone(l.zone), c.group.Port())
 		c.second = netip.AddrPortFrom(c.second.Addr().WithZone(l.zone), c.second.Port())
 	}
-	if c.be, err = openBackend(&c.core); err != nil {
+	if err = c.open(); err != nil {
 		return nil, fmt.Errorf("udp: %s: %w", l, err)
 	}
 	if cfg.fanout() {
 		c.SetMembers(nil)
 	}
 	return c, nil
+}
+
+// portTries is how often another port is tried where any will do.
+const portTries = 8
+
+// open opens the sockets, and first the listener: where the port is the kernel's choice
+// it must be free for both, and of TCP's ports more are taken, for a minute after too.
+func (c *Conn) open() error {
+	chosen := c.cfg.Bind.Port() != 0
+	for try := 1; ; try++ {
+		if !c.cfg.NoLifeline {
+			c.life = openLifelines(&c.core, func() { c.be.wake() })
+		}
+		var err error
+		if c.be, err = openBackend(&c.core); err == nil {
+			return nil
+		}
+		if c.life != nil {
+			c.life.close()
+		}
+		if chosen || try == portTries || !errors.Is(err, syscall.EADDRINUSE) {
+			return err
+		}
+		c.cfg.Bind = netip.AddrPortFrom(c.cfg.Bind.Addr(), 0)
+	}
 }
 
 // Local is the member's address: everything is sent from it.
@@ -113,7 +140,13 @@ func (c *Conn) MTU() int { return c.link.payload(c.cfg.v4()) }
 func (c *Conn) RecvBuf() int { return c.recvBuf }
 
 // Stats is the counters up to now.
-func (c *Conn) Stats() Stats { return c.stats }
+func (c *Conn) Stats() Stats {
+	s := c.stats
+	if c.life != nil {
+		c.life.count(&s)
+	}
+	return s
+}
 
 // Describe is one line for the log: interface and why, addresses, modes, buffers.
 func (c *Conn) Describe() string {
@@ -124,8 +157,9 @@ func (c *Conn) Describe() string {
 	} else {
 		fmt.Fprintf(&b, "group %v ttl %d", c.group, c.cfg.TTL)
 	}
-	fmt.Fprintf(&b, ", %s, receive buffer %d KiB of %d asked, send buffer %d KiB of %d asked",
-		c.modes, c.recvBuf>>10, c.cfg.RecvBuf>>10, c.sendBuf>>10, c.cfg.SendBuf>>10)
+	fmt.Fprintf(&b, ", %s, %s", c.modes, c.life.describe())
+	fmt.Fprintf(&b, ", receive buffer %d KiB of %d asked, send buffer %d KiB of %d asked",
+		c.recvBuf>>10, c.cfg.RecvBuf>>10, c.sendBuf>>10, c.cfg.SendBuf>>10)
 	return b.String()
 }
 
@@ -279,10 +313,32 @@ func (c *Conn) Flush() error {
 	return c.be.flush()
 }
 
-// Unreachable is the next address of which the kernel has learned that nobody
-// listens there, as of the last Receive; false when there is none. The portable path
-// never knows.
-func (c *Conn) Unreachable() (netip.AddrPort, bool) { return c.refused.pop() }
+// Unreachable is the next address at which nobody listens any more, as of the last
+// Receive: the kernel has learned that by ICMP, or a lifeline by a connection refused;
+// false when there is none. The portable path does not hear of ICMP.
+func (c *Conn) Unreachable() (netip.AddrPort, bool) {
+	if c.life != nil {
+		if a, ok := c.life.unreachable(); ok {
+			return a, true
+		}
+	}
+	return c.refused.pop()
+}
+
+// Watch keeps a lifeline to a member's address and to no other; to none if it is zero. It
+// reports whether the lifeline holds. To ask again for the same address costs little.
+func (c *Conn) Watch(addr netip.AddrPort) (held bool) {
+	return c.life != nil && c.life.watch(addr, c.zoned(unmap(addr)))
+}
+
+// Lifeline tells whether the lifeline to the address that is watched holds, if that has
+// changed since the last call. A change ends a Wait.
+func (c *Conn) Lifeline() (addr netip.AddrPort, held, news bool) {
+	if c.life == nil {
+		return netip.AddrPort{}, false, false
+	}
+	return c.life.lifeline()
+}
 
 // Close closes the sockets and gives the buffers back. It may be called while
 // another goroutine is in Wait, which then frees everything and returns
@@ -291,6 +347,9 @@ func (c *Conn) Unreachable() (netip.AddrPort, bool) { return c.refused.pop() }
 func (c *Conn) Close() error {
 	c.closed.Store(true)
 	c.be.wake()
+	if c.life != nil {
+		c.life.close()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.free()

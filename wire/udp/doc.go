@@ -8,6 +8,9 @@
 // nothing is allocated in the steady state. Elsewhere (and with Config.Portable)
 // golang.org/x/net moves them with the same meaning and less speed.
 //
+// Beside them a Conn keeps a TCP connection to one address, its lifeline, and has a
+// listener for those of others: so it hears at once of the end of a process.
+//
 // A Conn has one owner, the event loop; only Wake and Close may be called from
 // other goroutines. Errors of the network are counted, never returned: whatever
 // was lost is the protocol's to repair.

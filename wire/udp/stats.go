@@ -31,6 +31,11 @@ type Stats struct {
 
 	PortUnreachable uint64 // ICMP answers that say that a peer's port is closed
 	GSOFallbacks    uint64 // how often GSO was found broken and turned off
+
+	LifelineHeld     bool   // one holds now
+	Lifelines        uint64 // that have held
+	LifelineBreaks   uint64 // of these, that broke
+	LifelineRefusals uint64 // connections of others, closed because there were too many
 }
 
 // countError counts the error of a datagram that was given up. The numbers are

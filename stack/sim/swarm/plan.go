@@ -86,7 +86,22 @@ func newPlan(seed uint64, o *Options) *plan {
 	p.skew = r.IntN(3) == 0
 	p.script(r)
 	p.core(r)
+	p.lifelines(r)
 	return p
+}
+
+// lifelines draws whether members hear at once that a process ends: never, mostly, or for
+// a while.
+func (p *plan) lifelines(r *rand.Rand) {
+	switch r.IntN(4) {
+	case 0:
+		p.opts.NoLifelines = true
+	case 1:
+		p.opts.Unheld = pick(r, 0.2, 0.5, 0.9)
+	case 2:
+		p.opts.Snap = pick[time.Duration](r, 2, 20, 200) * time.Millisecond
+		p.opts.Unheld = pick(r, 0, 0.3)
+	}
 }
 
 // core draws whether views have a core, of whom, and what is sent to it.
@@ -269,6 +284,8 @@ func (p *plan) String() string {
 	fmt.Fprintf(&b, "  bandwidth %d cost %+v buffers %d\n", p.opts.Bandwidth, p.opts.Cost,
 		p.opts.Buffers)
 	fmt.Fprintf(&b, "  load %+v cores %x copies %t\n", p.load, p.cores, p.opts.CopyCore)
+	fmt.Fprintf(&b, "  lifelines %t unheld %g snap %v\n", !p.opts.NoLifelines, p.opts.Unheld,
+		p.opts.Snap)
 	fmt.Fprintf(&b, "  segment %d sendbuf %d recvbuf %d beat %v silence %v probe %v discovery %v\n",
 		c.Segment, c.SendBuffer, c.RecvBuf, c.Heartbeat, c.Silence, c.Probe, c.Discovery)
 	fmt.Fprintf(&b, "  presence %v block %v retry %v reorder %v linger %v stall %v nolocal %t\n",

@@ -23,6 +23,7 @@ func (s *Switch) Cut(on bool) { s.cut.Store(on) }
 func (s *Switch) Driver() clsv.Driver {
 	return clsv.Net{Change: func(c *node.Config) {
 		sockets := c.UDP
+		sockets.NoLifeline = true // the switch could not cut them
 		c.Transport = func(pool *wire.Pool) (node.Transport, error) {
 			conn, err := udp.Open(sockets, pool)
 			if err != nil {
