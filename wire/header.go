@@ -61,6 +61,10 @@ var kindNames = [KindCount]string{
 // the order of Seq.
 func (k Kind) Segments() bool { return k == KindCast || k == KindCore || k == KindSend }
 
+// Within reports whether datagrams of the kind are for members of the sender's view
+// only, and for no stranger.
+func (k Kind) Within() bool { return k < KindDecision }
+
 // String is the kind's name as it appears in traces and metrics.
 func (k Kind) String() string {
 	if k < KindCount {

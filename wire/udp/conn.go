@@ -165,9 +165,9 @@ func (c *Conn) Describe() string {
 
 // SetMembers gives the addresses of the view's members. Without multicast, sends
 // to the group go to them besides the peers of the Config. With multicast they
-// tell whether a member shares this host: if none does, runs of several datagrams
-// are not looped back, which would cost the kernel a fifth of its time; single
-// datagrams always are, so that strangers on this host can be discovered.
+// tell whether a member shares this host: if none does, what is for the view is not
+// looped back, which would cost the kernel a fifth of its time; what is for strangers
+// always is, so that they can be discovered on this host too.
 func (c *Conn) SetMembers(addrs []netip.AddrPort) {
 	if !c.cfg.fanout() {
 		c.alone = !c.neighbours(addrs)

@@ -8,6 +8,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"maestro/wire"
 )
 
 const (
@@ -99,7 +101,7 @@ func (n *native) send(to netip.AddrPort, b []byte, seg int) error {
 		return nil
 	}
 	if path == pathGroup {
-		n.loopBack(len(b) <= seg || !n.alone)
+		n.loopBack(!n.alone || !within(b))
 	}
 	step := seg
 	if gso {
@@ -122,7 +124,7 @@ func (n *native) send(to netip.AddrPort, b []byte, seg int) error {
 func (n *native) keep(to netip.AddrPort, b []byte, path int, gso bool) {
 	o := n.out
 	if path == pathGroup {
-		n.loopBack(true)
+		n.loopBack(!n.alone || !within(b))
 	}
 	if len(o.stage)+len(b) > cap(o.stage) {
 		n.push()
@@ -145,8 +147,13 @@ func (n *native) keep(to netip.AddrPort, b []byte, path int, gso bool) {
 	o.add(to, n.scope, o.stage[at:], len(b), path).open = gso
 }
 
-// loopBack sets whether multicasts are heard on this host. Datagrams that are kept
-// always are, so they must leave before it is turned off.
+// within tells what is for members of the view alone.
+func within(b []byte) bool {
+	return len(b) >= wire.HeaderLen && b[0] == wire.Magic && wire.Kind(b[2]).Within()
+}
+
+// loopBack sets whether multicasts are heard on this host. What has been kept leaves
+// as it was meant to, before that changes.
 func (n *native) loopBack(on bool) {
 	if on == n.loop {
 		return
