@@ -29,7 +29,8 @@ func Maker() stack.Maker {
 		Answers: []stack.Query{(*stack.Heard)(nil)},
 		New: func(p *stack.Port) stack.Layer {
 			return &layer{Port: p, failed: make(stack.Set, p.N()),
-				heard: make([]stack.Time, p.N()), since: p.Now(), core: coreAddrs(p)}
+				heard: make([]stack.Time, p.N()), since: p.Now(),
+				all: allAddrs(p), core: coreAddrs(p)}
 		}}
 }
 
@@ -38,7 +39,8 @@ type layer struct {
 	failed stack.Set
 	heard  []stack.Time
 	since  stack.Time
-	core   []netip.AddrPort
+	all    []netip.AddrPort // where a multicast goes
+	core   []netip.AddrPort // and one to the core
 	buf    []byte
 }
 
@@ -116,8 +118,10 @@ func (l *layer) SendForeign(to netip.AddrPort, kind wire.Kind, body []byte) {
 
 func (l *layer) Burst(to int, b []byte, seg int) {
 	switch {
-	case to == stack.All && l.N() > 1:
-		l.Transmit(netip.AddrPort{}, b, seg)
+	case to == stack.All:
+		for _, a := range l.all {
+			l.Transmit(a, b, seg)
+		}
 	case to == stack.Core:
 		for _, a := range l.core {
 			l.Transmit(a, b, seg)
@@ -125,6 +129,20 @@ func (l *layer) Burst(to int, b []byte, seg int) {
 	case to >= 0 && to != l.Me():
 		l.Transmit(l.View().Members[to].Addr, b, seg)
 	}
+}
+
+// allAddrs is where a multicast goes: to the group, or, where that would be few, to each
+// of the others. The network and the kernel have less to do for it.
+func allAddrs(p *stack.Port) (to []netip.AddrPort) {
+	if p.N() > 1+few {
+		return []netip.AddrPort{{}}
+	}
+	for r := range p.N() {
+		if r != p.Me() {
+			to = append(to, p.View().Members[r].Addr)
+		}
+	}
+	return to
 }
 
 // coreAddrs is where a multicast to the core goes: to its address, or, where it

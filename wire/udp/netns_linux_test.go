@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"maestro/wire"
 )
 
 // inNamespace runs f in a network namespace of its own, which ends with the
@@ -89,7 +91,9 @@ func TestNoRoute(t *testing.T) {
 		"addr add 10.79.0.1/24 dev docker7")
 }
 
-func TestRunsAreLoopedBackOnlyToNeighbours(t *testing.T) {
+// What is for the view is heard on this host only if a member is there, what is for
+// strangers always.
+func TestLoopedBackToNeighboursAndStrangers(t *testing.T) {
 	inNamespace(t, func(t *testing.T) {
 		cfg := Config{Group: group(), Interface: "x0"}
 		a, b := open(t, cfg), open(t, cfg)
@@ -104,15 +108,19 @@ func TestRunsAreLoopedBackOnlyToNeighbours(t *testing.T) {
 			{[]netip.AddrPort{netip.MustParseAddrPort("127.0.0.2:77"), far}, true},
 		} {
 			a.SetMembers(c.members)
-			run := pattern(2500)
-			a.send(netip.AddrPort{}, []byte("single before"), 100)
+			run := datagram(wire.KindCast, string(pattern(2500)))
+			single := datagram(wire.KindCast, "single")
+			before := datagram(wire.KindPresence, "before")
+			after := datagram(wire.KindDecision, "after")
+			a.send(netip.AddrPort{}, before, 100)
 			a.send(netip.AddrPort{}, run, 1000)
-			a.send(netip.AddrPort{}, []byte("single after"), 100)
+			a.send(netip.AddrPort{}, single, 100)
+			a.send(netip.AddrPort{}, after, 100)
 			a.flush()
-			want := []string{"single before", "single after"}
+			want := []string{string(before), string(after)}
 			if c.hears {
 				want = []string{want[0], string(run[:1000]), string(run[1000:2000]),
-					string(run[2000:]), want[1]}
+					string(run[2000:]), string(single), want[1]}
 			}
 			if g := b.read(len(want)); !slices.Equal(g.datagrams, want) {
 				t.Errorf("members %v: got %d datagrams", c.members, len(g.datagrams))
@@ -121,4 +129,9 @@ func TestRunsAreLoopedBackOnlyToNeighbours(t *testing.T) {
 		}
 	}, "link add x0 type veth peer name x1", "link set x0 up", "link set x1 up",
 		"addr add 10.77.0.1/24 dev x0")
+}
+
+func datagram(k wire.Kind, body string) []byte {
+	h := wire.Header{Kind: k}
+	return append(h.Append(nil), body...)
 }
