@@ -2,6 +2,7 @@ package stack
 
 import (
 	"net/netip"
+	"slices"
 	"time"
 
 	"maestro/wire"
@@ -15,15 +16,18 @@ func (g *Group) Receive(p *wire.Packet) {
 	if p.From == g.cfg.Addr || p.Seg <= 0 {
 		return
 	}
-	if p.Seg <= wire.HeaderLen && len(p.Data) > p.Seg {
-		g.counters.Malformed++ // or without anything in them
-		return
-	}
 	g.in = Datagram{From: p.From, Buf: p.Buf}
-	if len(p.Data) > p.Seg {
-		g.receiveRun(p)
-	} else {
+	switch {
+	case len(p.Data) <= p.Seg:
 		g.receive(p.Data)
+	case p.Seg > wire.HeaderLen:
+		g.receiveRun(p)
+	case p.Seg == wire.HeaderLen: // such as a probe and a heartbeat
+		for b := range slices.Chunk(p.Data, p.Seg) {
+			g.receive(b)
+		}
+	default:
+		g.counters.Malformed++
 	}
 }
 
