@@ -12,7 +12,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net/netip"
+	"os"
 	"slices"
 	"strconv"
 	"strings"
@@ -101,7 +103,8 @@ func Run(ctx context.Context, cfg Config, in io.Reader, to io.Writer) error {
 			Layers: makers, Batches: true},
 		UDP: udp.Config{Group: cfg.Group, Interface: cfg.Interface, Peers: cfg.Peers,
 			Bind: cfg.Bind, RecvBuf: cfg.Window},
-		Spin: cfg.Spin,
+		Spin: cfg.Spin, Log: slog.New(slog.NewTextHandler(os.Stderr,
+			&slog.HandlerOptions{Level: slog.LevelError})),
 	}, m.app)
 	if err != nil {
 		return err

@@ -29,13 +29,13 @@ func (n *Node) loop() {
 func (n *Node) turn(callbacks bool) {
 	callbacks = callbacks && n.used
 	began := n.Now()
+	defer n.guard()
 	if n.failed {
 		n.discard()
 		n.expire(began) // what is due would end every wait
 		n.more = n.callbacks(callbacks)
 		return
 	}
-	defer n.guard()
 	n.group.Advance(began)
 	n.expire(began)
 	n.receive()
@@ -132,20 +132,30 @@ func (n *Node) callbacks(allowed bool) (ran bool) {
 	for allowed && n.app.Take() {
 		ran = true
 		n.watch()
-		n.mu.Unlock()
-		n.app.Run()
-		n.mu.Lock()
-		n.running = false
-		for n.standing {
-			n.conn.Wake()
-			n.relieved.Wait()
-		}
+		n.run()
 		if !n.failed {
 			n.group.Advance(n.Now())
 		}
 		n.app.Done()
 	}
 	return ran
+}
+
+// run runs what the application took. It has the lock again also when that panics.
+func (n *Node) run() {
+	n.mu.Unlock()
+	defer n.resume()
+	n.app.Run()
+}
+
+// resume takes the lock again, and the member from the stand-in if there is one.
+func (n *Node) resume() {
+	n.mu.Lock()
+	n.running = false
+	for n.standing {
+		n.conn.Wake()
+		n.relieved.Wait()
+	}
 }
 
 // watch notes that callbacks begin. The timer goes on from one run to the next: to

@@ -285,13 +285,15 @@ func (n *Node) Stats() (Stats, udp.Stats) {
 	return n.stats, n.conn.Stats()
 }
 
-// guard turns a bug of ours into an exit of this member.
+// guard turns a panic, of ours or of the application, into an exit of this member.
 func (n *Node) guard() {
 	if e := recover(); e != nil {
-		n.failed = true
 		err := fmt.Errorf("%w: %v", ErrBroken, e)
 		n.log.Error("internal error", "err", err, "stack", string(debug.Stack()))
-		n.app.Exit(err)
+		if !n.failed {
+			n.failed, n.more = true, true
+			n.app.Exit(err)
+		}
 	}
 }
 

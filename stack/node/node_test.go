@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -251,5 +252,33 @@ func TestBroken(t *testing.T) {
 	until(t, "a deadline served", time.Second, a.served.Load)
 	if err := n.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestPanics: an application whose callback panics has left the group, and its
+// process lives. The panic comes while the lock is not held.
+func TestPanics(t *testing.T) {
+	port := uint16(20000 + (os.Getpid()+2)%20000)
+	for _, patient := range []bool{true, false} {
+		var once sync.Once
+		c := &counter{slow: func() {
+			once.Do(func() {
+				if !patient {
+					time.Sleep(3 * defaultPatience) // a stand-in is at work
+				}
+				panic("the application's")
+			})
+		}}
+		other := open(t, "other", port, &counter{})
+		open(t, "bad", port, c)
+		until(t, "one view of 2", 3*time.Second, func() bool { return members(other) == 2 })
+		c.n.Do(func(g *stack.Group) { _ = g.Cast(1, nil, []byte("x")) })
+		until(t, "exit", time.Second, c.exited.Load)
+		until(t, "the other alone", 3*time.Second, func() bool { return members(other) == 1 })
+		for _, c := range []*counter{c, other} {
+			if err := c.n.Close(); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }
