@@ -50,7 +50,7 @@ var codecs = []struct {
 	{"ack", func() codec { return new(wire.Ack) }, &wire.Ack{Stream: 2, Received: 9, Consumed: 8,
 		Drops: 7}},
 	{"mark", func() codec { return new(wire.Mark) }, &wire.Mark{Stream: 4, Sent: 9, Stable: 8,
-		Core: 7}},
+		Core: 7, Window: 6}},
 }
 
 func exampleView(n uint64) wire.ViewID {
@@ -241,7 +241,8 @@ func fill(t *rapid.T, c codec) {
 		*m = wire.Mark{Stream: int(rapid.Uint16().Draw(t, "stream")),
 			Sent:   rapid.Uint64().Draw(t, "sent"),
 			Stable: rapid.Uint64().Draw(t, "stable"),
-			Core:   rapid.Uint64().Draw(t, "core")}
+			Core:   rapid.Uint64().Draw(t, "core"),
+			Window: rapid.Uint32().Draw(t, "window")}
 	default:
 		t.Fatalf("no generator for %T", m)
 	}

@@ -4,7 +4,7 @@ import "encoding/binary"
 
 // Version is the version of the wire protocol. Datagrams of another version
 // are dropped and counted.
-const Version = 3
+const Version = 4
 
 // Magic is the first byte of every datagram.
 const Magic = 0x4D

@@ -74,6 +74,7 @@ type Mark struct {
 	Sent   uint64
 	Stable uint64
 	Core   uint64 // of a stream to all: how far the sender's core stream is stable
+	Window uint32 // segments that the sender may have out; 0 between two members
 }
 
 // Append appends the encoded message to b.
@@ -83,6 +84,7 @@ func (m *Mark) Append(b []byte) []byte {
 	w.u64(m.Sent)
 	w.u64(m.Stable)
 	w.u64(m.Core)
+	w.u32(m.Window)
 	return w
 }
 
@@ -93,5 +95,6 @@ func (m *Mark) Parse(b []byte) error {
 	m.Sent = r.u64()
 	m.Stable = r.u64()
 	m.Core = r.u64()
+	m.Window = r.u32()
 	return r.end()
 }

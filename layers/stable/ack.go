@@ -11,6 +11,7 @@ import (
 type heard struct {
 	received uint64
 	consumed uint64
+	window   uint64     // the sender's, as it has told
 	owe      bool       // it waits to hear from us
 	later    bool       // it will hear from us at ackAt
 	seen     uint64     // received, at the last look
@@ -32,6 +33,7 @@ func (l *layer) patience(rank int) time.Duration {
 // full. How far a core stream is stable is waited for.
 func (l *layer) announced(m *wire.Mark) {
 	h := &l.heard[m.Stream]
+	h.window = uint64(m.Window)
 	d := l.patience(l.Me())
 	if d == 0 || l.stopping || m.Stream >= l.N() || m.Sent >= h.consumed+min(l.share, leastWindow) {
 		h.owe, l.dirty = true, true
@@ -66,13 +68,16 @@ func (l *layer) hurry() {
 	l.tellAll()
 }
 
-// acknowledge tells a sender how far we are: when it asks; each quarter of a
-// window, of which the first are small; when we have caught up after having held
-// it up.
+// acknowledge tells a sender how far we are: when it asks; each quarter of its
+// window, in a large view less often if that is small; when we have caught up after
+// having held it up.
 func (l *layer) acknowledge(s, r int) {
 	h := &l.heard[s]
 	received, consumed := l.reach.Recv[s], min(l.hold.Done[s], l.reach.Passed[s])
-	quarter := min(max(l.most/4, 1), max(min(l.share, beginWindow)/4, 1, h.consumed/2))
+	quarter := max(min(l.most, h.window)/4, 1)
+	if l.N() > few {
+		quarter = max(quarter, min(h.window, leastWindow)*3/4)
+	}
 	due := h.owe || consumed-min(h.consumed, consumed) >= quarter ||
 		l.stopping && received-h.received >= quarter ||
 		consumed > h.consumed && h.consumed < h.received && consumed == received

@@ -201,6 +201,22 @@ func (l *layer) setWindow() {
 	l.all = uint64(smallest) / 2
 	l.share = l.part(l.N() - 1)
 	l.most, l.window = l.share, min(l.share, beginWindow)
+	l.told = l.window
+	for s := range l.heard {
+		l.heard[s].window = l.window
+	}
+}
+
+// tellWindow announces a window that has become another. Receivers acknowledge each
+// quarter of what they know: half of it is the most that they may be wrong by.
+func (l *layer) tellWindow() {
+	if l.window < 2*l.told && l.told < 2*l.window || l.N() == 1 {
+		return
+	}
+	l.told = l.window
+	for k := range l.flows {
+		l.mark(&l.flows[k])
+	}
 }
 
 // part is the window, in segments, of one of so many senders.

@@ -65,6 +65,7 @@ type layer struct {
 	failed  stack.Set
 
 	window  uint64     // segments
+	told    uint64     // window, as receivers have been told
 	shrunk  bool       // it has been too large
 	share   uint64     // of each if all members send at once
 	most    uint64     // what window grows to: the share of one of those that do
@@ -197,6 +198,7 @@ func (l *layer) Flush() {
 	for k := range l.flows {
 		l.noticed(&l.flows[k])
 	}
+	l.tellWindow()
 	if l.awaited > 0 && l.flows[1].stable >= l.awaited {
 		l.awaited = 0
 		l.mark(&l.flows[0])
@@ -271,7 +273,8 @@ func (l *layer) announce(f *flow) {
 func (l *layer) mark(f *flow) {
 	f.told = f.stable
 	l.Counters().Announces++
-	m := wire.Mark{Stream: f.stream, Sent: f.log.Sent(), Stable: f.stable}
+	m := wire.Mark{Stream: f.stream, Sent: f.log.Sent(), Stable: f.stable,
+		Window: uint32(l.window)}
 	if len(l.flows) > 1 && f.to == stack.All {
 		l.progress(&l.flows[1])
 		m.Core = l.flows[1].stable

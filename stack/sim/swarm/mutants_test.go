@@ -172,7 +172,7 @@ func viewMutants() []mutant {
 		{name: "drop the cut", within: 20, around: "mnak", props: "D5 D7 O1", make: noCut},
 		// Alone seen in one of a thousand histories: members that are beyond a
 		// decision's cut do not obey it. So that has to go too.
-		{name: "deliver the failed's after the report and obey older cuts", within: 40,
+		{name: "deliver the failed's after the report and obey older cuts", within: 40, start: 100,
 			around: "mnak", props: "D5 O1 last", // or its words are never delivered
 			make: func(*stack.Port) hook {
 				return hook{event: func(e *stack.Event) bool {
