@@ -335,7 +335,7 @@ func newBenchChild(s Streams) *cobra.Command {
 func untilEnd(in io.Reader) io.Reader {
 	r, w := io.Pipe()
 	go func() {
-		_, err := io.Copy(w, in)
+		_, err := io.Copy(w, pollable(in))
 		w.CloseWithError(err)
 		time.Sleep(time.Second)
 		os.Exit(exitFailure)
