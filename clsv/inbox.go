@@ -237,7 +237,9 @@ func (c *core) runSome() {
 	})
 }
 
-// run runs f and notes a panic. Its name is what inCallback looks for.
+// run runs f and notes a panic. It is what inCallback looks for.
+//
+//go:noinline
 func (c *core) run(f func()) {
 	defer func() {
 		if r := recover(); r != nil {

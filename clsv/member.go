@@ -117,9 +117,8 @@ func (m *Member) TryLsend(msg []byte, o ...MsgOptions) (SendView, error) {
 // Errors: ErrNotInTransfer, ErrNotMember, ErrNotServer, ErrTooLarge,
 // ErrWouldBlock, ErrNotJoined, ErrClosed.
 func (m *Member) AskState(server Endpoint, request []byte) error {
-	return m.try("ask state", func(c *core) error {
-		return c.stateTransfer(&post{kind: Send, state: kindAsk, to: server, data: request})
-	})
+	_, err := m.trySend(&post{kind: Send, state: kindAsk, to: server, data: request})
+	return err
 }
 
 // SendState answers a request: it sends a portion of the state to a server that
@@ -130,16 +129,16 @@ func (m *Member) AskState(server Endpoint, request []byte) error {
 // transfer or has not asked; ErrTooLarge, ErrWouldBlock, ErrNotJoined,
 // ErrClosed.
 func (m *Member) SendState(to Endpoint, state []byte) error {
-	return m.try("send state", func(c *core) error {
-		return c.stateTransfer(&post{kind: Send, state: kindState, to: to, data: state})
-	})
+	_, err := m.trySend(&post{kind: Send, state: kindState, to: to, data: state})
+	return err
 }
 
 // PushAsk is AskState, but waits for room until ctx is done. Within a callback
 // it does not wait, but returns ErrWouldBlock. Errors: those of AskState, and
 // ctx's.
 func (m *Member) PushAsk(ctx context.Context, server Endpoint, request []byte) error {
-	return m.push(ctx, "ask state", &post{kind: Send, state: kindAsk, to: server, data: request})
+	_, err := m.send(ctx, &post{kind: Send, state: kindAsk, to: server, data: request})
+	return err
 }
 
 // Portion is a portion of a state: Front and Data, one after the other, so that
@@ -154,27 +153,9 @@ type Portion struct {
 // callback it does not wait, but returns ErrWouldBlock. Errors: those of
 // SendState, and ctx's.
 func (m *Member) PushState(ctx context.Context, to Endpoint, p Portion) error {
-	return m.push(ctx, "send state", &post{kind: Send, state: kindState, to: to, front: p.Front,
+	_, err := m.send(ctx, &post{kind: Send, state: kindState, to: to, front: p.Front,
 		data: p.Data, more: p.More})
-}
-
-func (m *Member) push(ctx context.Context, op string, p *post) error {
-	for {
-		var room <-chan struct{}
-		err := m.try(op, func(c *core) error {
-			err := c.stateTransfer(p)
-			if errors.Is(err, ErrWouldBlock) {
-				room = c.roomy()
-			}
-			return err
-		})
-		if room == nil || inCallback() {
-			return err
-		}
-		if err := m.current().rt.Wait(ctx, room, 0); err != nil {
-			return m.fail(op, err)
-		}
-	}
+	return err
 }
 
 // XferDone says that this member has the state: it is ServerXferDone at once
@@ -224,7 +205,14 @@ func newOperation() *operation {
 			return // given up: the runtime comes too late
 		}
 		o.done = true
-		o.sv, o.err = c.submit(&o.p)
+		switch {
+		case o.p.state == 0:
+			o.sv, o.err = c.submit(&o.p)
+		case c.closed:
+			o.err = c.ended()
+		default:
+			o.sv, o.err = c.stateTransfer(&o.p)
+		}
 		if o.wait && errors.Is(o.err, ErrWouldBlock) {
 			o.room = c.roomy()
 		}
@@ -246,7 +234,7 @@ func (m *GroupMember) trySend(p *post) (SendView, error) {
 func (m *GroupMember) submit(ctx context.Context, wait bool, p *post) (SendView, error) {
 	l := m.current()
 	if l == nil {
-		return SendView{}, m.fail(p.kind.String(), ErrNotJoined)
+		return SendView{}, m.fail(p.op(), ErrNotJoined)
 	}
 	o := m.ops.Get().(*operation)
 	for {
@@ -256,7 +244,10 @@ func (m *GroupMember) submit(ctx context.Context, wait bool, p *post) (SendView,
 		sv, err, room := o.sv, o.err, o.room
 		if !o.done {
 			o.core = nil
-			return sv, m.fail(p.kind.String(), ErrClosed) // o may still be queued: lost
+			if p.state != 0 {
+				return sv, m.fail(p.op(), l.core.ended())
+			}
+			return sv, m.fail(p.op(), ErrClosed) // o may still be queued: lost
 		}
 		if room != nil && !inCallback() {
 			if err = l.rt.Wait(ctx, room, 0); err == nil {
@@ -266,7 +257,7 @@ func (m *GroupMember) submit(ctx context.Context, wait bool, p *post) (SendView,
 		o.core, o.p = nil, post{}
 		m.ops.Put(o)
 		if err != nil {
-			err = &OpError{Op: p.kind.String(), Group: m.opts.Group, View: sv.ID, Err: err}
+			err = &OpError{Op: p.op(), Group: m.opts.Group, View: sv.ID, Err: err}
 		}
 		return sv, err
 	}

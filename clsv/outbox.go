@@ -32,6 +32,17 @@ const postOverhead = 128
 
 func (p *post) size() int { return p.length() + postOverhead + 32*len(p.dests) }
 
+// op is what the caller called, for errors.
+func (p *post) op() string {
+	switch p.state {
+	case kindAsk:
+		return "ask state"
+	case kindState:
+		return "send state"
+	}
+	return p.kind.String()
+}
+
 func (p *post) length() int {
 	if p.fill != nil {
 		return p.room

@@ -2,8 +2,8 @@ package clsv
 
 import (
 	"context"
+	"reflect"
 	"runtime"
-	"strings"
 	"time"
 
 	"maestro/stack"
@@ -39,15 +39,12 @@ type Driver interface {
 // member: then it must not wait for what callbacks bring about. It is asked
 // only by calls that are about to wait.
 func inCallback() bool {
-	const frame = "maestro/clsv.(*core).run"
+	run := reflect.ValueOf((*core).run).Pointer()
 	var pcs [64]uintptr
 	for skip := 2; ; skip += len(pcs) {
 		n := runtime.Callers(skip, pcs[:])
-		frames := runtime.CallersFrames(pcs[:n])
-		for more := n > 0; more; {
-			var f runtime.Frame
-			f, more = frames.Next()
-			if strings.HasPrefix(f.Function, frame) {
+		for _, pc := range pcs[:n] {
+			if f := runtime.FuncForPC(pc - 1); f != nil && f.Entry() == run {
 				return true
 			}
 		}

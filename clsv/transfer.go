@@ -139,9 +139,9 @@ func (c *core) maySend(to Endpoint) error {
 }
 
 // stateTransfer submits an AskState or a SendState.
-func (c *core) stateTransfer(p *post) (err error) {
+func (c *core) stateTransfer(p *post) (sv SendView, err error) {
 	if c.leaving || c.view == nil {
-		return ErrNotJoined
+		return sv, ErrNotJoined
 	}
 	kind := trace.Ask
 	if p.state == kindAsk {
@@ -154,16 +154,16 @@ func (c *core) stateTransfer(p *post) (err error) {
 		p.xfer = c.asked[p.to]
 	}
 	if err != nil {
-		return err
+		return SendView{ID: c.view.ID}, err
 	}
 	p.safety = XferSafe
-	if _, err = c.submit(p); err == nil && c.rec != nil {
+	if sv, err = c.submit(p); err == nil && c.rec != nil {
 		c.recordState(kind, p.to, p.xfer, p.whole())
 	}
 	if err == nil && p.more {
 		c.group.More()
 	}
-	return err
+	return sv, err
 }
 
 // recordState records what happens to a message of a transfer.

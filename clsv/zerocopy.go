@@ -103,17 +103,21 @@ func (m *GroupMember) Retain(msg []byte) *Retained {
 		return &Retained{Data: bytes.Clone(msg)}
 	default:
 		r := &Retained{Data: msg, buf: it.buf, do: l.rt.Do}
-		r.do(func(*stack.Group) { r.buf.Keep() })
+		r.do(func(*stack.Group) { r.buf.Lend() })
 		return r
 	}
 }
 
-// Release gives a message back that was kept. Further calls do nothing.
+// Release gives a message back that was kept. Further calls do nothing, nor does
+// that of a nil Retained.
 func (r *Retained) Release() {
+	if r == nil {
+		return
+	}
 	if r.do != nil {
 		do, buf := r.do, r.buf
 		r.do, r.buf = nil, nil
-		do(func(*stack.Group) { buf.Drop() })
+		do(func(*stack.Group) { buf.Return() })
 	}
 	r.Data = nil
 }

@@ -12,6 +12,7 @@ const BufSize = 64 << 10
 type Buf struct {
 	B    []byte // BufSize long, or more of one of Pool.Large
 	refs int
+	lent int // references that the application has
 	pool *Pool
 }
 
@@ -37,6 +38,23 @@ func (b *Buf) Drop() {
 	b.pool.put(b)
 }
 
+// Lend is Keep for an application, which gives it back by Return, or not if its
+// process ends before.
+func (b *Buf) Lend() {
+	b.Keep()
+	if b.lent++; b.lent == 1 {
+		b.pool.lent++
+	}
+}
+
+// Return gives a reference back that was taken by Lend.
+func (b *Buf) Return() {
+	if b.lent--; b.lent == 0 {
+		b.pool.lent--
+	}
+	b.Drop()
+}
+
 // Pool is a free list of buffers for one event loop. The zero value is ready.
 type Pool struct {
 	// Poison makes a freed buffer's bytes garbage, so that a use after Drop
@@ -47,6 +65,7 @@ type Pool struct {
 	large map[int][]*Buf // by length, those longer than BufSize
 	idle  int            // bytes of them
 	live  int
+	lent  int
 	made  int
 	stage []byte
 }
@@ -141,6 +160,9 @@ func (p *Pool) putLarge(b *Buf, n int) {
 // Live is the number of buffers that somebody holds; at rest it must fall back
 // to where it started.
 func (p *Pool) Live() int { return p.live }
+
+// Lent is how many of them applications have.
+func (p *Pool) Lent() int { return p.lent }
 
 // Made is the number of buffers ever allocated.
 func (p *Pool) Made() int { return p.made }

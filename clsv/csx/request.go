@@ -3,6 +3,7 @@ package csx
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/cespare/xxhash/v2"
 	"github.com/klauspost/compress/s2"
@@ -31,8 +32,8 @@ type request struct {
 	last bool // all has come
 
 	// Of a Stream:
-	queue   []slot
-	free    [][]byte
+	queue   queue
+	spoiled []*clsv.Retained // to be released without the lock
 	handed  bool // the reader has seen something of it
 	restart bool // and what it has seen is void
 	more    chan struct{}
@@ -44,13 +45,35 @@ type request struct {
 	digest xxhash.Digest
 }
 
-// slot is a chunk that has come.
+// slot is a chunk that has come. Its bytes stay where they were received.
 type slot struct {
+	kept   *clsv.Retained
 	data   []byte
 	packed bool
 	length int
 	hash   uint64
 	last   bool
+}
+
+// queue is chunks in the order in which they have come.
+type queue struct {
+	slots []slot
+	head  int
+}
+
+func (q *queue) len() int { return len(q.slots) - q.head }
+
+func (q *queue) push(s slot) { q.slots = append(q.slots, s) }
+
+func (q *queue) pop() slot {
+	s := q.slots[q.head]
+	q.slots[q.head] = slot{}
+	if q.head++; q.head == len(q.slots) {
+		q.slots, q.head = q.slots[:0], 0
+	} else if q.head > 64 && 2*q.head > len(q.slots) { // one that never runs empty
+		q.slots, q.head = slices.Delete(q.slots, 0, q.head), 0
+	}
+	return s
 }
 
 var errCorrupt = errors.New("csx: corrupt chunk")
@@ -67,7 +90,7 @@ func (r *request) ask() []letter {
 	r.source = r.x.source
 	r.try++
 	r.came = 0
-	r.credit = uint64(max(r.x.m.o.Window-len(r.queue), 0))
+	r.credit = uint64(max(r.x.m.o.Window-r.queue.len(), 0))
 	r.told = r.credit
 	if r.source.IsZero() {
 		return nil
@@ -100,6 +123,7 @@ func (r *request) finish(err error) func() {
 		return func() { got(reply, err) }
 	}
 	r.err = err
+	r.drop()
 	r.signal()
 	return nil
 }
@@ -159,10 +183,21 @@ func (r *request) back(off, hash uint64) []letter {
 }
 
 func (r *request) drop() {
-	for _, s := range r.queue {
-		r.free = append(r.free, s.data)
+	for r.queue.len() > 0 {
+		r.spoiled = append(r.spoiled, r.queue.pop().kept)
 	}
-	r.queue = nil
+}
+
+// clean releases what has been dropped. It is called without m.mu.
+func (r *request) clean() {
+	m := r.x.m
+	m.mu.Lock()
+	old := r.spoiled
+	r.spoiled = nil
+	m.mu.Unlock()
+	for _, k := range old {
+		k.Release()
+	}
 }
 
 // RcvState takes a portion.
@@ -184,8 +219,23 @@ func (a adapter) RcvState(origin clsv.Endpoint, state []byte) {
 		m.mu.Unlock()
 		return
 	}
-	out, f := r.take(&p)
+	whole := r.whole
 	m.mu.Unlock()
+	var kept *clsv.Retained
+	if whole && p.kind == stateChunk {
+		kept = m.Retain(p.body)
+	}
+	m.mu.Lock()
+	if x.reqs[p.id] != r || r.source != origin || r.try != p.try { // meanwhile
+		m.stats.Late++
+		m.mu.Unlock()
+		kept.Release()
+		return
+	}
+	out, f := r.take(&p, &kept)
+	m.mu.Unlock()
+	kept.Release()
+	r.clean()
 	x.post(out)
 	if f != nil {
 		f()
@@ -198,8 +248,8 @@ func (m *Member) count(n *uint64) {
 	m.mu.Unlock()
 }
 
-// take takes a portion of this request and try.
-func (r *request) take(p *portion) (out []letter, ended func()) {
+// take takes a portion of this request and try. It may keep kept.
+func (r *request) take(p *portion, kept **clsv.Retained) (out []letter, ended func()) {
 	s := &r.x.m.stats
 	switch p.kind {
 	case stateAgain:
@@ -221,24 +271,12 @@ func (r *request) take(p *portion) (out []letter, ended func()) {
 	r.cut, r.off, r.hash, r.last = p.cut, r.off+p.length, p.hash, p.last
 	if r.whole {
 		r.x.cut = p.cut
-		r.enqueue(p)
+		r.queue.push(slot{*kept, (*kept).Data, p.packed, int(p.length), p.hash, p.last})
+		*kept = nil
+		r.signal() // the reader
 		return nil, nil
 	}
 	return r.collect(p)
-}
-
-// enqueue keeps a chunk for the reader.
-func (r *request) enqueue(p *portion) {
-	var b []byte
-	if n := len(r.free); n > 0 {
-		b, r.free = r.free[n-1], r.free[:n-1]
-	}
-	if cap(b) < len(p.body) {
-		b = make([]byte, 0, max(len(p.body), min(r.x.m.o.Chunk, int(r.off))))
-	}
-	b = append(b[:0], p.body...)
-	r.queue = append(r.queue, slot{b, p.packed, int(p.length), p.hash, p.last})
-	r.signal()
 }
 
 // collect adds a chunk to the reply.

@@ -67,11 +67,22 @@ func (s *Stream) WriteTo(w io.Writer) (n int64, err error) {
 // Close gives the stream up, if it has not come to its end.
 func (s *Stream) Close() error {
 	s.r.stop()
-	s.cur = nil
 	if s.err == nil {
 		s.err = ErrDone
 	}
+	s.drop()
 	return nil
+}
+
+// drop gives back all memory, at the end.
+func (s *Stream) drop() {
+	s.slot.kept.Release()
+	s.slot, s.cur = slot{last: s.slot.last}, nil
+	m := s.r.x.m
+	m.mu.Lock()
+	s.r.drop()
+	m.mu.Unlock()
+	s.r.clean()
 }
 
 // next makes the next chunk current.
@@ -89,6 +100,7 @@ func (s *Stream) next() error {
 			return err
 		case err != nil:
 			s.err = err
+			s.drop()
 			return err
 		case !got || !s.verify():
 			continue
@@ -108,6 +120,7 @@ func (s *Stream) finish() {
 	m.mu.Lock()
 	delete(s.r.x.reqs, s.r.id)
 	m.mu.Unlock()
+	s.drop()
 }
 
 // take takes a chunk from the queue, or waits for what is new.
@@ -123,8 +136,8 @@ func (s *Stream) take() (got bool, err error) {
 	case r.restart:
 		r.restart = false
 		err = ErrRestart
-	case len(r.queue) > 0:
-		s.slot, r.queue = r.queue[0], r.queue[1:]
+	case r.queue.len() > 0:
+		s.slot = r.queue.pop()
 		r.handed = true
 		got = true
 	case r.err != nil:
@@ -164,22 +177,24 @@ func (s *Stream) verify() bool {
 	if s.r.err == nil && !s.r.restart {
 		out = s.r.back(s.pos, before.Sum64())
 	}
-	s.r.free = append(s.r.free, s.slot.data)
+	bad := s.slot.kept
 	s.slot = slot{}
 	m.mu.Unlock()
+	bad.Release()
+	s.r.clean()
 	s.r.x.post(out)
 	return false
 }
 
 // release gives the chunk's memory back, which allows the source one more.
 func (s *Stream) release() {
-	if s.slot.data == nil {
+	if s.slot.kept == nil {
 		return
 	}
 	r := s.r
 	m := r.x.m
+	s.slot.kept.Release()
 	m.mu.Lock()
-	r.free = append(r.free, s.slot.data)
 	last := s.slot.last
 	s.slot = slot{last: last}
 	var out []letter

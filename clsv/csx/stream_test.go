@@ -200,7 +200,7 @@ func TestStreamCorrupt(t *testing.T) {
 	l.until("some of it", func() bool { return len(x.got) > 10_000 })
 	x.m.mu.Lock()
 	for _, r := range x.m.xfer.reqs {
-		r.queue[0].data[3] ^= 1
+		r.queue.slots[r.queue.head].data[3] ^= 1
 	}
 	x.m.mu.Unlock()
 	l.settle()

@@ -263,6 +263,9 @@ func (m *Member) reask() {
 
 // post sends letters to sources, in order.
 func (x *Transfer) post(list []letter) {
+	if len(list) == 0 {
+		return
+	}
 	x.m.mu.Lock()
 	x.out = append(x.out, list...)
 	busy := x.posting

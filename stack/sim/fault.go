@@ -76,7 +76,7 @@ func (m *Member) end(why string) {
 	c, ok := m.App.(Closer)
 	if ok {
 		c.Close()
-		w.leak(m)
+		w.leak(m, why)
 	}
 }
 
