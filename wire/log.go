@@ -41,6 +41,7 @@ type Log struct {
 	pool  *Pool
 	head  [HeaderLen]byte // of segments, but for Seq and Low
 	part  int             // length of a full segment's body
+	gap   int             // before each body, for its header; 0 where bodies lie in one piece
 	first uint64          // oldest segment kept
 	next  uint64          // the open segment
 	sent  uint64          // last segment transmitted
@@ -65,14 +66,32 @@ func NewLog(pool *Pool, hdr Header, seg int) *Log {
 	return l
 }
 
+// NewSpacedLog makes a log whose segments lie in its buffers as they are transmitted,
+// headers included: a burst leaves from where it was written. Its messages do not lie
+// whole: there is no Run and no Claim of it.
+func NewSpacedLog(pool *Pool, hdr Header, seg int) *Log {
+	l := NewLog(pool, hdr, seg)
+	l.gap = HeaderLen
+	return l
+}
+
 // turn goes on to another buffer, with room for n bytes at least.
 func (l *Log) turn(n int) {
 	l.Seal()
 	if l.chunk != nil {
 		l.chunk.Drop()
 	}
-	l.limit = max(l.capacity(), (n+l.part-1)/l.part*l.part)
-	l.chunk, l.off = l.pool.Large(l.limit), 0
+	body := max(l.capacity(), (n+l.part-1)/l.part*l.part)
+	l.limit = body + (body+l.part-1)/l.part*l.gap
+	l.chunk, l.off = l.pool.Large(l.limit), l.gap
+}
+
+// left is how much of a message still fits the buffer.
+func (l *Log) left() int {
+	if l.gap == 0 || l.chunk == nil {
+		return l.limit - l.off - l.fill
+	}
+	return max(l.limit-l.off+l.gap, 0)/(l.part+l.gap)*l.part - l.fill
 }
 
 // capacity is how much of a buffer is used but for messages that are longer: as many
@@ -92,6 +111,10 @@ func (l *Log) several(n int) int {
 }
 
 func (l *Log) write(data []byte) {
+	if l.gap > 0 {
+		l.writeSpaced(data)
+		return
+	}
 	for len(data) > 0 {
 		end := l.off + l.fill
 		if end == l.limit || l.fill == 0 && l.off+l.part > l.limit {
@@ -100,6 +123,21 @@ func (l *Log) write(data []byte) {
 		}
 		n := copy(l.chunk.B[end:min(l.limit, end+pieceBytes)], data)
 		l.grew(n)
+		data = data[n:]
+	}
+}
+
+// writeSpaced leaves room for headers.
+func (l *Log) writeSpaced(data []byte) {
+	for len(data) > 0 {
+		if l.fill == l.part {
+			l.seal(l.part)
+		}
+		if l.fill == 0 && l.off+l.part > l.limit {
+			l.turn(0)
+		}
+		n := copy(l.chunk.B[l.off+l.fill:l.off+l.part], data)
+		l.fill += n
 		data = data[n:]
 	}
 }
@@ -118,7 +156,8 @@ func (l *Log) grew(n int) {
 // its memory.
 func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 	n := len(head) + len(data)
-	if at := l.off + l.fill; n < 0x80 && at+2+n <= l.limit {
+	if at := l.off + l.fill; n < 0x80 && at+2+n <= l.limit &&
+		(l.gap == 0 || l.fill > 0 && l.fill+2+n <= l.part) {
 		// The common case: a small message with room for it.
 		b := l.chunk.B[at : at+2+n]
 		b[0], b[1] = kind, byte(n)
@@ -134,7 +173,7 @@ func (l *Log) Append(kind uint8, head, data []byte) uint64 {
 	var frame [FrameHeadMax]byte
 	frame[0] = kind
 	size := 1 + binary.PutUvarint(frame[1:], uint64(n))
-	if n >= whole && l.limit-l.off-l.fill < size+n {
+	if n >= whole && l.left() < size+n {
 		l.turn(l.several(size + n))
 	}
 	l.write(frame[:size])
@@ -203,7 +242,7 @@ func (l *Log) seal(n int) {
 	l.chunk.Keep()
 	*l.at(l.next) = segment{buf: l.chunk, off: int32(l.off), len: int32(n), at: never}
 	l.bytes += n
-	l.off += n
+	l.off += n + l.gap
 	l.fill -= n
 	l.next++
 }
@@ -234,6 +273,10 @@ func (l *Log) Burst(limit, low uint64) (b []byte, seg int, first, last uint64) {
 	if first >= l.next || first > limit {
 		return nil, 0, 0, 0
 	}
+	if l.gap > 0 {
+		b, seg, last = l.spaced(first, limit, low)
+		return b, seg, first, last
+	}
 	s := l.at(first)
 	end := s.off
 	b = l.pool.scratch()
@@ -254,6 +297,27 @@ func (l *Log) Burst(limit, low uint64) (b []byte, seg int, first, last uint64) {
 	}
 	l.sent = last
 	return b, HeaderLen + int(s.len), first, last
+}
+
+// spaced is Burst of a spaced log: all that is left to do are the headers.
+func (l *Log) spaced(first, limit, low uint64) (b []byte, seg int, last uint64) {
+	s := l.at(first)
+	begin, end := int(s.off)-HeaderLen, int(s.off)
+	for q := first; q < l.next && q <= limit && q-first < maxBurstSegs; q++ {
+		t := l.at(q)
+		apart := t.buf != s.buf || int(t.off) != end || t.len > s.len
+		if apart || int(t.off+t.len)-begin > maxBurstBytes && last > 0 {
+			break
+		}
+		l.header(t.buf.B[t.off-HeaderLen:t.off-HeaderLen], q, low)
+		end = int(t.off+t.len) + HeaderLen
+		last = q
+		if t.len < s.len {
+			break
+		}
+	}
+	l.sent = last
+	return s.buf.B[begin : end-HeaderLen], HeaderLen + int(s.len), last
 }
 
 // header appends a segment's header.

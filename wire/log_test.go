@@ -18,6 +18,8 @@ type logModel struct {
 	log  *wire.Log
 	seg  int
 
+	spaced bool
+
 	stream []byte            // all frames
 	ends   map[int]uint64    // where each message ends in it, and in which segment, as told
 	kept   map[uint64][]byte // bodies of segments that were transmitted
@@ -34,6 +36,9 @@ func newLogModel(t *rapid.T) *logModel {
 	m.pool.Poison = true
 	h := wire.Header{Kind: wire.KindCast, Sender: logSender, Conn: logConn}
 	m.log = wire.NewLog(&m.pool, h, m.seg)
+	if m.spaced = rapid.Bool().Draw(t, "spaced"); m.spaced {
+		m.log = wire.NewSpacedLog(&m.pool, h, m.seg)
+	}
 	return m
 }
 
@@ -67,6 +72,9 @@ func (m *logModel) Append(t *rapid.T) {
 }
 
 func (m *logModel) Claim(t *rapid.T) {
+	if m.spaced {
+		t.Skip("not of a spaced log")
+	}
 	room := m.log.Claim(m.size(t, "claim"))
 	if !m.log.Claimed() {
 		t.Fatal("a claim is not claimed")
@@ -118,6 +126,9 @@ func (m *logModel) run(b []byte, seg int, first, last, low uint64) {
 	r := wire.Split(all, seg, nil)
 	if f := r.Follow(0); r.Len() != n || f != n-1 {
 		m.t.Fatalf("%d of %d segments follow the first, of %d", f, r.Len(), n)
+	}
+	if m.spaced {
+		return
 	}
 	run, part, _ := m.log.Run(first, last)
 	if !bytes.Equal(run, r.Body) || part != r.Part {

@@ -113,7 +113,11 @@ func (l *layer) Down(m *stack.Msg) {
 	o := &l.outs[m.To]
 	if o.log == nil {
 		conn, _ := l.Conn()
-		o.log = wire.NewLog(l.Pool(), wire.Header{Kind: wire.KindSend, Sender: uint16(l.Me()),
+		make := wire.NewSpacedLog
+		if m.To == l.Me() {
+			make = wire.NewLog // passed up as it is
+		}
+		o.log = make(l.Pool(), wire.Header{Kind: wire.KindSend, Sender: uint16(l.Me()),
 			Conn: conn}, l.Config().Segment)
 	}
 	if !o.log.Pending() {

@@ -271,7 +271,9 @@ func TestPanics(t *testing.T) {
 		}}
 		other := open(t, "other", port, &counter{})
 		open(t, "bad", port, c)
-		until(t, "one view of 2", 3*time.Second, func() bool { return members(other) == 2 })
+		until(t, "one view of 2", 3*time.Second, func() bool {
+			return members(other) == 2 && members(c) == 2
+		})
 		c.n.Do(func(g *stack.Group) { _ = g.Cast(1, nil, []byte("x")) })
 		until(t, "exit", time.Second, c.exited.Load)
 		until(t, "the other alone", 3*time.Second, func() bool { return members(other) == 1 })
