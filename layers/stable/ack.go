@@ -69,12 +69,12 @@ func (l *layer) hurry() {
 }
 
 // acknowledge tells a sender how far we are: when it asks; each quarter of its
-// window, in a large view less often if that is small; when we have caught up after
-// having held it up.
+// window, or half of one that has not grown; when we have caught up after having held
+// it up.
 func (l *layer) acknowledge(s, r int) {
 	h := &l.heard[s]
 	received, consumed := l.reach.Recv[s], min(l.hold.Done[s], l.reach.Passed[s])
-	quarter := max(min(l.most, h.window)/4, 1)
+	quarter := max(min(l.most, h.window)/4, min(h.window, beginWindow)/2, 1)
 	if l.N() > few {
 		quarter = max(quarter, min(h.window, leastWindow)*3/4)
 	}

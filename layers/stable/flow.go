@@ -16,7 +16,7 @@ import (
 // comes after, would have to wait for it. Bytes say nothing of that, as some handlers
 // take as long for ten as others for a million.
 const (
-	beginWindow = 16 // segments
+	beginWindow = 32 // segments
 	leastWindow = 8
 	brisk       = 60 * time.Millisecond
 	sluggish    = 250 * time.Millisecond
