@@ -120,7 +120,7 @@ func (s *show) kill() error {
 func (s *show) pause() error {
 	c := s.fleet.find(s.members()[0].current().Servers[0])
 	began := time.Now()
-	if err := c.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+	if err := c.cmd.Process.Signal(stopSignal); err != nil {
 		return err
 	}
 	at, err := s.without(c, began)
@@ -131,7 +131,7 @@ func (s *show) pause() error {
 		c.name, ms(at.Sub(began)))
 	time.Sleep(time.Until(began.Add(away)))
 	back := time.Now()
-	if err := c.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+	if err := c.cmd.Process.Signal(contSignal); err != nil {
 		return err
 	}
 	return s.returns(c, back, "goes on after "+ms(back.Sub(began))+

@@ -42,8 +42,13 @@ type show struct {
 	writers []*writer
 }
 
+var errSignals = errors.New("demo: this system has no signals that stop a process")
+
 // Run runs the demonstration. Its error says what was not as it should be.
 func Run(ctx context.Context, c Config, out io.Writer) (err error) {
+	if !canSignal {
+		return errSignals
+	}
 	outer := ctx
 	ctx, cancel := context.WithTimeoutCause(ctx, c.Timeout,
 		fmt.Errorf("not finished within %v", c.Timeout))
