@@ -55,7 +55,7 @@ func TestConfig(t *testing.T) {
 		"Self.Name":  func(c *stack.Config) { c.Self.Name = strings.Repeat("x", 65) },
 		"Segment":    func(c *stack.Config) { c.Segment = 100 },
 		"Silence":    func(c *stack.Config) { c.Silence = c.Heartbeat + 1 },
-		"MaxMessage": func(c *stack.Config) { c.MaxMessage = 2 << 30 },
+		"MaxMessage": func(c *stack.Config) { c.MaxMessage = 1<<30 + 1 },
 		"SendBuffer": func(c *stack.Config) { c.SendBuffer = -1 },
 	} {
 		c := good

@@ -41,7 +41,7 @@ func kernelUsage() (u Usage) {
 	var r unix.Rusage
 	if unix.Getrusage(unix.RUSAGE_SELF, &r) == nil {
 		u.CPU = time.Duration(r.Utime.Nano() + r.Stime.Nano())
-		u.Switches, u.Preempted, u.MaxRSS = r.Nvcsw, r.Nivcsw, r.Maxrss
+		u.Switches, u.Preempted, u.MaxRSS = int64(r.Nvcsw), int64(r.Nivcsw), int64(r.Maxrss)
 	}
 	if b, err := os.ReadFile("/proc/self/statm"); err == nil {
 		if f := strings.Fields(string(b)); len(f) > 1 {

@@ -110,8 +110,8 @@ func (o *Options) Validate() error {
 			"%d members are not in 2..%d", n, MaxSimulated))
 	}
 	for _, n := range o.Sizes {
-		err = errors.Join(err, bad(func() bool { return n >= 1 && n <= MaxState },
-			"%d bytes are not in 1..%d", n, MaxState))
+		err = errors.Join(err, bad(func() bool { return n >= 1 && int64(n) <= MaxState },
+			"%d bytes are not in 1..%d", n, int64(MaxState)))
 	}
 	for _, n := range o.Loss {
 		err = errors.Join(err, bad(func() bool { return n >= 0 && n <= 500 },

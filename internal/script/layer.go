@@ -167,7 +167,7 @@ func (b *bench) data(cmd string, a args) bool {
 		log.Seal()
 	case "burst", "burstcore":
 		log := b.log(cmd == "burstcore")
-		limit, low := a.num("limit", math.MaxInt64), a.num("stable", 0)
+		limit, low := a.num("limit", math.MaxInt32), a.num("stable", 0)
 		for {
 			p, seg, _, _ := log.Burst(uint64(limit), uint64(low))
 			if p == nil {
