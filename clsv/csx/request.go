@@ -34,8 +34,8 @@ type request struct {
 	// Of a Stream:
 	queue   queue
 	spoiled []*clsv.Retained // to be released without the lock
-	handed  bool // the reader has seen something of it
-	restart bool // and what it has seen is void
+	handed  bool             // the reader has seen something of it
+	restart bool             // and what it has seen is void
 	more    chan struct{}
 	err     error
 
