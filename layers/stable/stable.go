@@ -15,8 +15,9 @@
 // every segment (Low).
 //
 // Timers: an announcement follows half a Retry after the last transmission,
-// then at doubling distances up to maxAnnounce until all is acknowledged, and
-// once more when all is stable. In views of more than few members an acknowledgement
+// then at doubling distances up to maxAnnounce until all is acknowledged, of a core
+// stream that other messages wait for up to maxAwaited, and once more when all is
+// stable. In views of more than few members an acknowledgement
 // that nobody can be held up by waits, the longer the larger the view is and the
 // higher the rank, so that a sender does not get all of them for each message, nor
 // all at once.
@@ -37,7 +38,8 @@ import (
 
 const (
 	maxAnnounce = 100 * time.Millisecond
-	maxWindow   = 4 << 20 // bytes of one sender out at a time, at most
+	maxAwaited  = 10 * time.Millisecond // while messages wait for it
+	maxWindow   = 4 << 20               // bytes of one sender out at a time, at most
 	minWindow   = 12 << 10
 	maxSpan     = 1 << 15 // segments that are not stable; receivers keep twice as many
 
@@ -202,6 +204,7 @@ func (l *layer) Flush() {
 	if l.awaited > 0 && l.flows[1].stable >= l.awaited {
 		l.awaited = 0
 		l.mark(&l.flows[0])
+		l.soon(&l.flows[0]) // again, for those who have not heard
 	}
 }
 
@@ -219,12 +222,17 @@ func (l *layer) noticed(f *flow) {
 		f.probe, f.probeAt, f.telling = sent, stack.Never, 4*l.out() >= l.window
 	}
 	if l.N() > 1 {
-		f.wait = l.Config().Retry / 2
-		f.at = l.Now().Add(f.wait)
-		l.wake()
+		l.soon(f)
 	} else {
 		l.progress(f)
 	}
+}
+
+// soon has a stream announced half a Retry from now.
+func (l *layer) soon(f *flow) {
+	f.wait = l.Config().Retry / 2
+	f.at = l.Now().Add(f.wait)
+	l.wake()
 }
 
 func (l *layer) wake() {
@@ -265,7 +273,11 @@ func (l *layer) announce(f *flow) {
 	}
 	l.stalled(f, sent)
 	// The next one is of use only when the answers to this have had time to come.
-	f.wait = min(max(max(f.wait, l.Config().Retry/2)*2, l.patience(l.N()-1)), maxAnnounce)
+	most := maxAnnounce
+	if l.awaited > 0 && f.to == stack.Core {
+		most = maxAwaited
+	}
+	f.wait = max(min(max(f.wait, l.Config().Retry/2)*2, most), l.patience(l.N()-1))
 	f.at = l.Now().Add(f.wait)
 }
 
