@@ -5,7 +5,7 @@ package demo
 import "syscall"
 
 // There is nothing of the kind here, nor a way to ask a process to leave.
-var (
+const (
 	stopSignal = syscall.SIGTERM
 	contSignal = syscall.SIGTERM
 	canSignal  = false

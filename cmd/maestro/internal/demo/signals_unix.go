@@ -5,7 +5,7 @@ package demo
 import "syscall"
 
 // What has a process stand still, and go on.
-var (
+const (
 	stopSignal = syscall.SIGSTOP
 	contSignal = syscall.SIGCONT
 	canSignal  = true
