@@ -193,6 +193,7 @@ type Credit struct {
 	Log    int    // which of Port.Logs
 	Limit  uint64 // last segment that may be transmitted
 	Stable uint64 // last segment that all live receivers have
+	Wide   bool   // the window lasts for many bursts
 }
 
 // Holding asks for messages that have come up but are not done with. Those who

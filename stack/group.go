@@ -343,6 +343,7 @@ func (g *Group) Advance(now Time) {
 // EndTurn sends what the turn has gathered.
 func (g *Group) EndTurn() {
 	if g.cur != nil && g.state != out && !g.cur.log.Claimed() {
+		g.cur.more = g.TakeMore()
 		g.cur.EndTurn()
 		g.settle()
 		g.writable()

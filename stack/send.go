@@ -212,8 +212,8 @@ func (g *Group) Push() bool {
 	return true
 }
 
-// More tells that the caller is about to send more: the driver need not see to it
-// yet that what makes no whole burst leaves.
+// More tells that the caller is about to send more: neither the driver nor the next
+// EndTurn need see to it yet that what makes no whole burst leaves.
 func (g *Group) More() { g.more = true }
 
 // TakeMore reports whether More has been called since the last time.
@@ -222,6 +222,9 @@ func (g *Group) TakeMore() bool {
 	g.more = false
 	return more
 }
+
+// Waiting reports whether a send would have blocked, and still would.
+func (g *Group) Waiting() bool { return len(g.waiting) > 0 }
 
 // Pending reports whether anything waits to be transmitted.
 func (g *Group) Pending() bool { return g.cur != nil && g.cur.pending() }

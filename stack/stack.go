@@ -103,6 +103,7 @@ type Stack struct {
 	events   []Event
 	settling bool
 	again    bool
+	more     bool // casts are to follow this turn at once
 	retired  bool
 	closed   bool
 }
@@ -303,6 +304,10 @@ func (s *Stack) Push() {
 	}
 	s.settle()
 }
+
+// More reports whether more casts are to follow this turn at once: what makes no whole
+// burst yet may wait for them.
+func (p *Port) More() bool { return p.stack.more }
 
 // Again asks for one more run of the flushers in this turn.
 func (p *Port) Again() { p.stack.again = true }

@@ -19,6 +19,10 @@ const TagLen = 16
 // FlagSealed says that the datagram ends in an authentication tag.
 const FlagSealed = 1 << 0
 
+// FlagMore says of a segment that more of its stream follows at once, and that the window
+// is wide: whoever receives it may take its time to look for the rest.
+const FlagMore = 1 << 1
+
 // Kind says what a datagram carries.
 type Kind uint8
 
@@ -114,6 +118,16 @@ func (h *Header) Append(b []byte) []byte {
 	var head [HeaderLen]byte
 	h.Put(head[:])
 	return append(b, head[:]...)
+}
+
+// MoreOf reads FlagMore of a datagram that has not been looked at, and reports whether it
+// claims to be a segment of a multicast stream.
+func MoreOf(b []byte) (more, stream bool) {
+	if len(b) < HeaderLen || b[0] != Magic {
+		return false, false
+	}
+	k := Kind(b[2])
+	return b[3]&FlagMore != 0, k == KindCast || k == KindCore
 }
 
 // ConnOf is the connection id of a datagram that begins with a header.

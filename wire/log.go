@@ -333,6 +333,17 @@ func (l *Log) Whole() bool {
 	return n > 0 && (l.at(l.sent+1).buf != l.chunk || n*l.part >= l.capacity())
 }
 
+// Bursts reports whether as many of the longest bursts are ready to be transmitted.
+func (l *Log) Bursts(n int) bool { return int(l.next-1-l.sent)*l.part >= n*l.capacity() }
+
+// More says of what is transmitted from now on that more follows at once, or not.
+func (l *Log) More(on bool) {
+	l.head[3] &^= FlagMore
+	if on {
+		l.head[3] |= FlagMore
+	}
+}
+
 // Bytes is what the log holds, sent or not, without headers.
 func (l *Log) Bytes() int { return l.bytes + l.fill }
 

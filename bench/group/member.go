@@ -42,6 +42,7 @@ type Config struct {
 	Window    int    // wanted receive buffer in bytes, 0 for the default
 	Label     string // name of the group, "bench" if empty
 	Trace     string // file to write a trace to, if not empty
+	Thread    bool   // streams are cast by a goroutine of their own, not by the loop
 }
 
 // Member is one member under measurement.
@@ -213,6 +214,7 @@ func (m *Member) size() int { return len(m.now.Load().Members) }
 const (
 	batch      = 64
 	batchBytes = 512 << 10
+	feedBytes  = 64 << 10 // in a turn of the loop
 )
 
 // stream casts as fast as the window allows, or so many messages a second.
@@ -223,6 +225,20 @@ func (m *Member) stream(size int, d time.Duration, rate int) error {
 	data := make([]byte, size)
 	sent := 0
 	began := time.Now()
+	if rate == 0 && !m.cfg.Thread {
+		done := make(chan struct{})
+		m.node.Feed(func(g *stack.Group) bool {
+			sent += m.some(g, data, max(feedBytes/size, 1), sent)
+			on := time.Since(began) < d
+			if !on {
+				close(done)
+			}
+			return on
+		})
+		<-done
+		m.say("SENT %d %d", sent, time.Since(began))
+		return nil
+	}
 	for time.Since(began) < d {
 		due := min(batch, max(batchBytes/size, 1))
 		if rate > 0 {
@@ -232,24 +248,26 @@ func (m *Member) stream(size int, d time.Duration, rate int) error {
 			time.Sleep(time.Millisecond)
 			continue
 		}
-		full := false
-		m.node.Do(func(g *stack.Group) {
-			for range due {
-				data[0] = byte(sent)
-				if !m.trace.may(g) || g.Cast(kindData, nil, m.trace.stamp(data)) != nil {
-					full = true
-					return
-				}
-				m.trace.sent(data)
-				sent++
-			}
-		})
-		if full {
+		n := 0
+		m.node.Do(func(g *stack.Group) { n = m.some(g, data, due, sent) })
+		if sent += n; n < due {
 			m.waitRoom()
 		}
 	}
 	m.say("SENT %d %d", sent, time.Since(began))
 	return nil
+}
+
+// some casts so many messages, as far as the group lets it, and returns how many.
+func (m *Member) some(g *stack.Group, data []byte, due, sent int) int {
+	for n := range due {
+		data[0] = byte(sent + n)
+		if !m.trace.may(g) || g.Cast(kindData, nil, m.trace.stamp(data)) != nil {
+			return n
+		}
+		m.trace.sent(data)
+	}
+	return due
 }
 
 // rpc casts questions and waits for everybody's answer to each.

@@ -290,6 +290,10 @@ func (l *layer) pending() bool {
 
 // Flush transmits what the windows allow, and passes up our own segments.
 func (l *layer) Flush() {
+	if l.More() {
+		l.Push()
+		return
+	}
 	for k, log := range l.Logs() {
 		if !log.Pending() {
 			continue
@@ -307,6 +311,7 @@ func (l *layer) Flush() {
 // burst transmits one run of segments and passes it up here. It reports false
 // when there is nothing that the window allows.
 func (l *layer) burst(k int, log *wire.Log) bool {
+	log.More(l.credit.Wide && (l.More() || log.Bursts(2)))
 	b, seg, first, last := log.Burst(l.credit.Limit, l.credit.Stable)
 	if b == nil {
 		return false

@@ -70,8 +70,11 @@ func (l *layer) Down(m *stack.Msg) {
 // Write is Down for a cast, without the message.
 func (l *layer) Write(kind uint8, head, data []byte) { l.Log().Append(kind, head, data) }
 
-// Flush closes the open segments: the turn is over.
+// Flush closes the open segments: the turn is over, and nothing follows it at once.
 func (l *layer) Flush() {
+	if l.More() {
+		return
+	}
 	for _, log := range l.Logs() {
 		log.Seal()
 	}

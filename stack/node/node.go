@@ -103,6 +103,9 @@ type Node struct {
 	stream   bool       // downcalls come in a stream
 
 	more   bool // callbacks may be waiting
+	feed   func(g *stack.Group) (on bool)
+	fed    bool // feed has cast, and may have more
+	bulk   bool // what came last says that more follows at once
 	asleep bool // somebody waits in conn.Wait, or is about to
 
 	used    bool // Do has been called: the application is there
@@ -240,6 +243,15 @@ func (n *Node) Do(f func(g *stack.Group)) {
 	n.group.Advance(now)
 	f(n.group)
 	n.depart(came)
+}
+
+// Feed has the loop call f in each of its turns until it returns false. That is the
+// cheapest way to send in bulk: no other thread wants the lock, or is woken. f runs with
+// the lock held, never while a callback does. It casts what there is, about 64 KiB at
+// most, or until an error says to wait; it must return false when it has nothing to cast,
+// since the loop does not sleep while it casts. A second Feed takes the first one's place.
+func (n *Node) Feed(f func(g *stack.Group) (on bool)) {
+	n.Do(func(*stack.Group) { n.feed = f })
 }
 
 // depart sees to it that what a downcall has sent leaves. One that came after a

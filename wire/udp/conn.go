@@ -254,6 +254,20 @@ func (c *Conn) Poll(d time.Duration) bool {
 	}
 }
 
+// Nap sleeps for d, whatever comes, unless a Wait would return at once: that it
+// reports. It does nothing where the sockets are Go's own.
+func (c *Conn) Nap(d time.Duration) (found bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed.Load() || c.be.poll() {
+		return true
+	}
+	if b, ok := c.be.(interface{ nap(d time.Duration) }); ok {
+		b.nap(d)
+	}
+	return false
+}
+
 // Wake makes the current or the next Wait return. Any goroutine may call it; it
 // costs a few nanoseconds while another wake is pending.
 func (c *Conn) Wake() { c.be.wake() }

@@ -106,6 +106,12 @@ func (n *native) look(d time.Duration) (int, unix.Errno) {
 	return k, errno
 }
 
+// nap lets this thread sleep.
+func (n *native) nap(d time.Duration) {
+	t := unix.NsecToTimespec(int64(d))
+	_ = unix.Nanosleep(&t, nil)
+}
+
 // poll takes as true what makes a receive worth its price; an error of a socket
 // is left for the receive to find.
 func (n *native) poll() bool {
