@@ -206,7 +206,7 @@ func (g *Group) Push() bool {
 	if !casts && !g.sends {
 		return false
 	}
-	g.pushed, g.sends = g.cur.last(), false
+	g.pushed, g.sends, g.cur.more = g.cur.last(), false, g.more
 	g.cur.Push()
 	g.settle()
 	return true

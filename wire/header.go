@@ -121,13 +121,13 @@ func (h *Header) Append(b []byte) []byte {
 }
 
 // MoreOf reads FlagMore of a datagram that has not been looked at, and reports whether it
-// claims to be a segment of a multicast stream.
+// claims to be a segment of a stream.
 func MoreOf(b []byte) (more, stream bool) {
 	if len(b) < HeaderLen || b[0] != Magic {
 		return false, false
 	}
 	k := Kind(b[2])
-	return b[3]&FlagMore != 0, k == KindCast || k == KindCore
+	return b[3]&FlagMore != 0, k.Segments()
 }
 
 // ConnOf is the connection id of a datagram that begins with a header.

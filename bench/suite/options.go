@@ -39,7 +39,8 @@ type Options struct {
 	Loss     []int    // of 1000 datagrams
 	Waits    []string // of floor.Wait
 	Pin      string
-	MTU      int // of namespaces; default 1500
+	Thread   bool // streams are cast by a goroutine of the application, not by the member's loop
+	MTU      int  // of namespaces; default 1500
 	Duration time.Duration
 	Reps     int
 	Smoke    bool // as little as shows that it works

@@ -33,6 +33,7 @@ const (
 	maxMark    = 100 * time.Millisecond
 	maxRetry   = 40 * time.Millisecond
 	maxWindow  = 4 << 20
+	wideWindow = 2 << 20
 	minWindow  = 12 << 10
 	windowSpan = 1 << 14
 	maxAnswer  = 256 << 10
@@ -230,12 +231,13 @@ func (l *layer) Flush() {
 
 // Push transmits while there is a whole burst and the window allows it.
 func (l *layer) Push() {
+	more := l.More() && l.window*uint64(l.Config().Segment) >= wideWindow
 	for _, r := range l.active {
 		o := &l.outs[r]
 		if o.log == nil || r == l.Me() {
 			continue
 		}
-		for o.log.Whole() && l.burst(r, o) {
+		for o.log.Whole() && l.burst(r, o, more) {
 		}
 		l.remind(o)
 	}
@@ -248,14 +250,15 @@ func (l *layer) transmit(r int, o *out) bool {
 		l.loop(r, o)
 		return o.log.Pending()
 	}
-	for l.burst(r, o) {
+	for l.burst(r, o, false) {
 	}
 	l.remind(o)
 	return o.log.Pending()
 }
 
-// burst transmits a burst, if the window allows it.
-func (l *layer) burst(r int, o *out) bool {
+// burst transmits a burst, if the window allows it, and says in it whether more follows.
+func (l *layer) burst(r int, o *out, more bool) bool {
+	o.log.More(more)
 	b, seg, _, _ := o.log.Burst(l.limit(o), 0)
 	if b == nil {
 		return false

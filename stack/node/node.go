@@ -259,8 +259,8 @@ func (n *Node) Feed(f func(g *stack.Group) (on bool)) {
 // whole bursts are; the loop is woken for the rest, and takes its time, so that
 // it finds more than one message.
 func (n *Node) depart(came stack.Time) {
-	more := n.group.TakeMore()
 	if n.running {
+		n.group.TakeMore()
 		if n.asleep {
 			n.conn.Wake() // the stand-in; the loop itself is in a callback
 		}
@@ -270,7 +270,7 @@ func (n *Node) depart(came stack.Time) {
 	if n.group.Push() {
 		_ = n.conn.Flush()
 	}
-	if more {
+	if n.group.TakeMore() {
 		return // the next one is on its way
 	}
 	if lone && n.group.Pending() {

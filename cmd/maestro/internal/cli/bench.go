@@ -109,6 +109,8 @@ func (f *benchFlags) flags(cmd *cobra.Command) {
 	fl.IntVar(&o.MTU, "mtu", 0, "of namespaces (1500)")
 	fl.DurationVarP(&o.Duration, "duration", "d", 0, "of one repetition")
 	fl.IntVarP(&o.Reps, "reps", "r", 0, "repetitions; the median counts")
+	fl.BoolVar(&o.Thread, "thread", false,
+		"streams are cast by a goroutine of the application, not by the member's loop")
 	fl.BoolVar(&o.Smoke, "smoke", false, "only show that it works: tiny loads, one repetition")
 	fl.BoolVar(&o.Full, "full", false, "longer loads and more groups; figures to publish")
 	fl.BoolVar(&f.plan, "plan", false, "only say what would run, and how long it takes")
