@@ -36,6 +36,7 @@ type native struct {
 	socks []*socket // those that something may come from
 	first int       // which of them is asked first
 	ready uint      // what the last wait found, bit by mark; 0: not known
+	empty bool      // it has found that there is nothing
 
 	gso       [2]bool // by path
 	loop      bool    // IP_MULTICAST_LOOP is on

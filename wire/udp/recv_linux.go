@@ -24,11 +24,14 @@ func newInSlots() *inSlots {
 }
 
 // receive asks the socket that the last wait has found readable, if there was
-// only one, and else all in turn, where each gets at most half of the room while
+// only one, none if it has found nothing, and else all in turn, where each gets at most half of the room while
 // another may have something too.
 func (n *native) receive(pkts []wire.Packet) (int, error) {
-	ready := n.ready
-	n.ready = 0
+	ready, empty := n.ready, n.empty
+	n.ready, n.empty = 0, false
+	if empty {
+		return 0, nil // the next wait sees what has come since
+	}
 	if ready&(1<<markErrors) != 0 {
 		ready &^= 1 << markErrors
 		n.drainErrors()

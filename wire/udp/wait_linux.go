@@ -73,6 +73,7 @@ func (n *native) found(k int, errno unix.Errno) error {
 		return fmt.Errorf("udp: epoll: %w", errno)
 	}
 	n.note(max(k, 0))
+	n.empty = k == 0
 	return nil
 }
 
