@@ -69,7 +69,8 @@ func (w *network) newCluster(number int, stackName, wait string) (*cluster, erro
 	}
 	return &cluster{network: w, procs: make([]*proc, w.n+1), cfg: group.Config{
 		Group: w.address(firstPort + uint16(number)), Interface: w.iface, Props: want,
-		Spin: spins(wait), Thread: w.o.Thread, Label: fmt.Sprintf("bench-%d-%d", pid(), number)}}, nil
+		Spin: spins(wait), Thread: w.o.Thread,
+		Label: fmt.Sprintf("bench-%d-%d", pid(), number)}}, nil
 }
 
 // cluster makes a group of all of the network's members, in one view.

@@ -24,8 +24,8 @@ func newInSlots() *inSlots {
 }
 
 // receive asks the socket that the last wait has found readable, if there was
-// only one, none if it has found nothing, and else all in turn, where each gets at most half of the room while
-// another may have something too.
+// only one, none if it has found nothing, and else all in turn, where each gets
+// at most half of the room while another may have something too.
 func (n *native) receive(pkts []wire.Packet) (int, error) {
 	ready, empty := n.ready, n.empty
 	n.ready, n.empty = 0, false
