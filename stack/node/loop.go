@@ -31,13 +31,13 @@ func (n *Node) turn(callbacks bool) {
 	callbacks = callbacks && n.used
 	began := n.Now()
 	defer n.guard()
+	n.fed = false
 	if n.failed {
 		n.discard()
 		n.expire(began) // what is due would end every wait
 		n.more = n.callbacks(callbacks)
 		return
 	}
-	n.fed = false
 	n.group.Advance(began)
 	n.expire(began)
 	n.receive()
@@ -130,7 +130,7 @@ func (n *Node) lifelines() {
 // endTurn sends what the turn has gathered.
 func (n *Node) endTurn() {
 	n.group.Counters().SocketDrops = n.conn.Stats().SocketDrops
-	if n.fed {
+	if n.group.TakeMore(); n.fed {
 		n.group.More()
 	}
 	waiting := n.group.Waiting()

@@ -249,7 +249,8 @@ func (n *Node) Do(f func(g *stack.Group)) {
 // cheapest way to send in bulk: no other thread wants the lock, or is woken. f runs with
 // the lock held, never while a callback does. It casts what there is, about 64 KiB at
 // most, or until an error says to wait; it must return false when it has nothing to cast,
-// since the loop does not sleep while it casts. A second Feed takes the first one's place.
+// since the loop does not sleep while it casts, and when the member is out. A second
+// Feed takes the first one's place.
 func (n *Node) Feed(f func(g *stack.Group) (on bool)) {
 	n.Do(func(*stack.Group) { n.feed = f })
 }
