@@ -121,7 +121,7 @@ func slowBlock(t *testing.T) {
 	l.mark()
 	l.slow("B", time.Second)
 	l.start("D", client)
-	l.run(300 * ms)
+	l.until(func() bool { return len(l.r["A"].last().Members) == 4 })
 	l.cast("B", "late")
 	l.cast("A", "in the new view")
 	l.run(5 * time.Second)
