@@ -227,7 +227,13 @@ func (w *network) floor(c floor.Config, last int) (floor.Result, error) {
 		}
 		return p.output(), nil
 	}
-	r, err := floor.Run(w.ctx, c)
+	var r floor.Result
+	var err error
+	for range floorTries { // it repairs nothing: what a busy machine loses ends it
+		if r, err = floor.Run(w.ctx, c); err == nil || w.ctx.Err() != nil {
+			break
+		}
+	}
 	if w.ctx.Err() != nil {
 		return r, context.Cause(w.ctx)
 	}
