@@ -342,8 +342,9 @@ func (g *Group) Advance(now Time) {
 
 // EndTurn sends what the turn has gathered.
 func (g *Group) EndTurn() {
+	more := g.TakeMore()
 	if g.cur != nil && g.state != out && !g.cur.log.Claimed() {
-		g.cur.more = g.TakeMore()
+		g.cur.more = more
 		g.cur.EndTurn()
 		g.settle()
 		g.writable()

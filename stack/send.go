@@ -223,7 +223,7 @@ func (g *Group) TakeMore() bool {
 	return more
 }
 
-// Waiting reports whether a send would have blocked, and still would.
+// Waiting reports whether a send would have blocked since Writable was last called.
 func (g *Group) Waiting() bool { return len(g.waiting) > 0 }
 
 // Pending reports whether anything waits to be transmitted.

@@ -309,6 +309,14 @@ func (s *Stack) Push() {
 // burst yet may wait for them.
 func (p *Port) More() bool { return p.stack.more }
 
+// Wide reports whether a window of so many segments lasts for many bursts: then receivers
+// may be told that more follows (wire.FlagMore).
+func (p *Port) Wide(window uint64) bool {
+	return window*uint64(p.Config().Segment) >= wideWindow
+}
+
+const wideWindow = 2 << 20 // bytes
+
 // Again asks for one more run of the flushers in this turn.
 func (p *Port) Again() { p.stack.again = true }
 

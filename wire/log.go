@@ -330,7 +330,7 @@ func (l *Log) Pending() bool { return l.sent+1 < l.next || l.fill > 0 }
 // is ready to be transmitted while the next one is being filled.
 func (l *Log) Whole() bool {
 	n := int(l.next - 1 - l.sent)
-	return n > 0 && (l.at(l.sent+1).buf != l.chunk || n*l.part >= l.capacity())
+	return n > 0 && (l.at(l.sent+1).buf != l.chunk || l.Bursts(1))
 }
 
 // Bursts reports whether as many of the longest bursts are ready to be transmitted.

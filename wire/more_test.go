@@ -5,8 +5,8 @@ import "testing"
 // FlagMore is in all segments of a burst for which it is asked, and in no other.
 func TestMore(t *testing.T) {
 	pool := &Pool{}
-	for _, make := range []func(*Pool, Header, int) *Log{NewLog, NewSpacedLog} {
-		l := make(pool, Header{Kind: KindCast, Conn: 7}, 200)
+	for _, newLog := range []func(*Pool, Header, int) *Log{NewLog, NewSpacedLog} {
+		l := newLog(pool, Header{Kind: KindCast, Conn: 7}, 200)
 		for _, on := range []bool{true, false, true} {
 			for range 30 {
 				l.Append(1, nil, []byte("a message of thirty-two letters."))

@@ -223,22 +223,40 @@ func (m *Member) stream(size int, d time.Duration, rate int) error {
 		size = max(size, traceLen)
 	}
 	data := make([]byte, size)
-	sent := 0
 	began := time.Now()
+	sent := 0
 	if rate == 0 && !m.cfg.Thread {
-		done := make(chan struct{})
-		m.node.Feed(func(g *stack.Group) bool {
-			sent += m.some(g, data, max(feedBytes/size, 1), sent)
-			on := time.Since(began) < d
-			if !on {
-				close(done)
-			}
-			return on
-		})
-		<-done
-		m.say("SENT %d %d", sent, time.Since(began))
-		return nil
+		sent = m.feed(data, d)
+	} else {
+		sent = m.press(data, d, rate)
 	}
+	m.say("SENT %d %d", sent, time.Since(began))
+	return nil
+}
+
+// feed has the loop cast, as fast as the window allows, while the member is in the group.
+func (m *Member) feed(data []byte, d time.Duration) (sent int) {
+	began, done := time.Now(), make(chan struct{})
+	m.node.Feed(func(g *stack.Group) bool {
+		sent += m.some(g, data, max(feedBytes/len(data), 1), sent)
+		on := time.Since(began) < d
+		if !on {
+			close(done)
+		}
+		return on
+	})
+	select {
+	case <-done:
+	case <-m.out:
+		m.node.Feed(nil)
+	}
+	return sent
+}
+
+// press casts from this goroutine, as fast as the window allows, or so many messages a
+// second if rate is not 0.
+func (m *Member) press(data []byte, d time.Duration, rate int) (sent int) {
+	size, began := len(data), time.Now()
 	for time.Since(began) < d {
 		due := min(batch, max(batchBytes/size, 1))
 		if rate > 0 {
@@ -254,8 +272,7 @@ func (m *Member) stream(size int, d time.Duration, rate int) error {
 			m.waitRoom()
 		}
 	}
-	m.say("SENT %d %d", sent, time.Since(began))
-	return nil
+	return sent
 }
 
 // some casts so many messages, as far as the group lets it, and returns how many.

@@ -314,6 +314,9 @@ func (s *session) finish(r *series) {
 		if _, ok := p.Params["pin"]; !ok && s.o.Pin != "" {
 			p.With("pin", s.o.Pin)
 		}
+		if s.o.Thread {
+			p.With("by", "thread")
+		}
 		if c.floor != "" {
 			p.Against(c.floor, c.base)
 		}
@@ -327,21 +330,11 @@ func (s *session) finish(r *series) {
 }
 
 // rawStream is the floor's rate between the hosts of a network, of all
-// receivers the slowest one's. A run in which credit has been lost, so that the
-// sender has waited in vain, is no yardstick: it would flatter the stack.
-func (w *network) rawStream(size int, d time.Duration) (r floor.Result, err error) {
-	for range floorTries {
-		r, err = w.floor(floor.Config{Receivers: w.n - 1, Message: min(size, 60000),
-			Duration: min(d, time.Minute)}, 0)
-		if err != nil || r.Stalls == 0 {
-			return r, err
-		}
-	}
-	return r, fmt.Errorf("suite: the floor has stalled in %d runs: the machine is too busy",
-		floorTries)
+// receivers the slowest one's.
+func (w *network) rawStream(size int, d time.Duration) (floor.Result, error) {
+	return w.floor(floor.Config{Receivers: w.n - 1, Message: min(size, 60000),
+		Duration: min(d, time.Minute)}, 0)
 }
-
-const floorTries = 3
 
 // rawPing is the round trip of a datagram between the first two hosts.
 func (w *network) rawPing(wait string, size, count int) (floor.Result, error) {

@@ -218,9 +218,6 @@ func (b *bed) rates(senders string, size, loss int) error {
 	if loss > 0 {
 		r.params["loss"] = fmt.Sprintf("%g%%", float64(loss)/10)
 	}
-	if b.o.Thread {
-		r.params["by"] = "thread"
-	}
 	who := []int{1}
 	for i := 2; senders == "all" && i <= n; i++ {
 		who = append(who, i)

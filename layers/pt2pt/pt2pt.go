@@ -33,7 +33,6 @@ const (
 	maxMark    = 100 * time.Millisecond
 	maxRetry   = 40 * time.Millisecond
 	maxWindow  = 4 << 20
-	wideWindow = 2 << 20
 	minWindow  = 12 << 10
 	windowSpan = 1 << 14
 	maxAnswer  = 256 << 10
@@ -231,7 +230,7 @@ func (l *layer) Flush() {
 
 // Push transmits while there is a whole burst and the window allows it.
 func (l *layer) Push() {
-	more := l.More() && l.window*uint64(l.Config().Segment) >= wideWindow
+	more := l.More() && l.Wide(l.window)
 	for _, r := range l.active {
 		o := &l.outs[r]
 		if o.log == nil || r == l.Me() {

@@ -41,7 +41,6 @@ const (
 	maxAwaited  = 10 * time.Millisecond // while messages wait for it
 	maxWindow   = 4 << 20               // bytes of one sender out at a time, at most
 	minWindow   = 12 << 10
-	wideWindow  = 2 << 20 // bytes, that last for many bursts
 	maxSpan     = 1 << 15 // segments that are not stable; receivers keep twice as many
 
 	few      = 16 // members, of whom none waits before it acknowledges
@@ -173,7 +172,7 @@ func (l *layer) Answer(q stack.Query) {
 		f := &l.flows[q.Log]
 		l.progress(f)
 		q.Limit, q.Stable = l.limit(f), f.stable
-		q.Wide = l.window*uint64(l.Config().Segment) >= wideWindow
+		q.Wide = l.Wide(l.window)
 	case *stack.Drained:
 		q.Casts = true
 		for k := range l.flows {

@@ -8,7 +8,6 @@ import (
 	"testing"
 	"time"
 
-	"maestro/layers"
 	"maestro/stack"
 	"maestro/wire"
 	"maestro/wire/udp"
@@ -35,35 +34,22 @@ func (s *spy) Send(to netip.AddrPort, b []byte, seg int) error {
 // last burst holds; receivers are told that more follows until nothing does.
 func TestFeed(t *testing.T) {
 	const count = 100_000
-	group := netip.AddrPortFrom(netip.MustParseAddr("239.255.77.3"),
+	group := netip.AddrPortFrom(netip.MustParseAddr("239.255.77.6"),
 		uint16(20000+os.Getpid()%20000))
 	s := &spy{}
-	sn, makers := layers.For(0)
 	a := &counter{}
-	n, err := Start(Config{
-		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: "a"}, StackName: sn,
-			Layers: makers},
-		Transport: func(p *wire.Pool) (Transport, error) {
-			var err error
-			s.Conn, err = udp.Open(udp.Config{Group: group, Interface: "lo"}, p)
-			return s, err
-		},
-	}, a)
-	if err != nil {
-		t.Fatal(err)
-	}
-	a.n = n
-	n.Do(func(g *stack.Group) { err = g.Join() })
-	if err != nil {
-		t.Fatal(err)
-	}
+	startOn(t, "a", Config{Transport: func(p *wire.Pool) (Transport, error) {
+		var err error
+		s.Conn, err = udp.Open(udp.Config{Group: group, Interface: "lo"}, p)
+		return s, err
+	}}, a, a)
 	until(t, "a view", 3*time.Second, func() bool { return members(a) == 1 })
 	b, c := &follower{}, &counter{}
 	start(t, "b", group, &b.counter, b)
 	until(t, "one view of 2", 3*time.Second, func() bool { return members(a) == 2 })
 	sent, data := uint64(0), make([]byte, 400) // the window has to grow
 	fed := make(chan struct{})
-	n.Feed(func(g *stack.Group) bool {
+	a.n.Feed(func(g *stack.Group) bool {
 		for range 500 {
 			if sent == count {
 				close(fed)
@@ -133,24 +119,4 @@ func (f *follower) Run() {
 		}
 	}
 	f.counter.Run()
-}
-
-// start starts app, whose counter is c, and joins.
-func start(t *testing.T, name string, group netip.AddrPort, c *counter, app stack.Runner) {
-	t.Helper()
-	sn, makers := layers.For(0)
-	n, err := Start(Config{
-		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: name}, StackName: sn,
-			Layers: makers},
-		UDP: udp.Config{Group: group, Interface: "lo"},
-	}, app)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c.n = n
-	n.Do(func(g *stack.Group) {
-		if err := g.Join(); err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -130,7 +130,7 @@ func (n *Node) lifelines() {
 // endTurn sends what the turn has gathered.
 func (n *Node) endTurn() {
 	n.group.Counters().SocketDrops = n.conn.Stats().SocketDrops
-	if n.group.TakeMore(); n.fed {
+	if n.fed {
 		n.group.More()
 	}
 	waiting := n.group.Waiting()
@@ -236,10 +236,8 @@ func (n *Node) sleep() {
 	bulk := n.bulk
 	n.bulk = false
 	n.mu.Unlock()
-	if bulk && (d < 0 || d > nap) && n.nap() {
-		d = 0
-	} else if bulk && d > nap {
-		d -= nap
+	if bulk {
+		d = n.nap(d)
 	}
 	err := n.idle(d)
 	n.mu.Lock()
@@ -279,10 +277,19 @@ func (n *Node) wait() time.Duration {
 // one. It is what a quarter of the window that such senders have lasts at 10 GB/s.
 const nap = 100 * time.Microsecond
 
-// nap sleeps, unless there is something already, which it reports.
-func (n *Node) nap() (found bool) {
+// nap sleeps for a part of d, unless there is something already or soon, and returns what is
+// left of it.
+func (n *Node) nap(d time.Duration) (left time.Duration) {
 	c, ok := n.conn.(interface{ Nap(d time.Duration) bool })
-	return ok && n.cfg.Spin == 0 && c.Nap(nap)
+	switch {
+	case !ok || n.cfg.Spin != 0 || d >= 0 && d <= nap:
+		return d
+	case c.Nap(nap):
+		return 0
+	case d < 0:
+		return d
+	}
+	return d - nap
 }
 
 // idle waits for at most d, polling for Spin before it sleeps.

@@ -102,11 +102,11 @@ type Node struct {
 	departed stack.Time // of the last downcall
 	stream   bool       // downcalls come in a stream
 
-	more   bool // callbacks may be waiting
-	feed   func(g *stack.Group) (on bool)
-	fed    bool // feed has cast, and may have more
-	bulk   bool // what came last says that more follows at once
-	asleep bool // somebody waits in conn.Wait, or is about to
+	more   bool                           // callbacks may be waiting
+	feed   func(g *stack.Group) (on bool) // as set by Feed, nil when it has ended
+	fed    bool                           // feed has cast, and may have more
+	bulk   bool                           // what came last says that more follows at once
+	asleep bool                           // somebody waits in conn.Wait, or is about to
 
 	used    bool // Do has been called: the application is there
 	closing bool
@@ -250,7 +250,7 @@ func (n *Node) Do(f func(g *stack.Group)) {
 // the lock held, never while a callback does. It casts what there is, about 64 KiB at
 // most, or until an error says to wait; it must return false when it has nothing to cast,
 // since the loop does not sleep while it casts, and when the member is out. A second
-// Feed takes the first one's place.
+// Feed takes the first one's place; nil ends it. A member that has failed calls it no more.
 func (n *Node) Feed(f func(g *stack.Group) (on bool)) {
 	n.Do(func(*stack.Group) { n.feed = f })
 }

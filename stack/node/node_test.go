@@ -110,13 +110,23 @@ func (c *counter) Done() {
 
 func open(t testing.TB, name string, port uint16, c *counter) *counter {
 	t.Helper()
+	start(t, name, netip.AddrPortFrom(netip.MustParseAddr("239.255.77.1"), port), c, c)
+	return c
+}
+
+// start starts app, whose counter is c, and joins.
+func start(t testing.TB, name string, group netip.AddrPort, c *counter, app stack.Runner) {
+	t.Helper()
+	startOn(t, name, Config{UDP: udp.Config{Group: group, Interface: "lo"}}, c, app)
+}
+
+// startOn is start with sockets as cfg says.
+func startOn(t testing.TB, name string, cfg Config, c *counter, app stack.Runner) {
+	t.Helper()
 	sn, makers := layers.For(0)
-	n, err := Start(Config{
-		Stack: stack.Config{Group: "test", Self: wire.Endpoint{Name: name}, StackName: sn,
-			Layers: makers},
-		UDP: udp.Config{Group: netip.AddrPortFrom(netip.MustParseAddr("239.255.77.1"), port),
-			Interface: "lo"},
-	}, c)
+	cfg.Stack = stack.Config{Group: "test", Self: wire.Endpoint{Name: name}, StackName: sn,
+		Layers: makers}
+	n, err := Start(cfg, app)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -126,7 +136,6 @@ func open(t testing.TB, name string, port uint16, c *counter) *counter {
 			t.Fatal(err)
 		}
 	})
-	return c
 }
 
 func until(t testing.TB, what string, d time.Duration, ok func() bool) {
